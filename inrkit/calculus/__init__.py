@@ -1,0 +1,30 @@
+"""Derivatives that flow forward: truncated Taylor series (jets) and the operators built on them."""
+
+from inrkit.calculus import rules as _rules  # registers the rules  # noqa: F401
+from inrkit.calculus.jet import Jet, Truncation, UnknownOperation, along_axes, total_degree
+from inrkit.calculus.operators import (
+    Partials,
+    derivative,
+    divergence,
+    gradient,
+    hessian,
+    laplacian,
+    nested_autograd,
+    partials,
+)
+
+__all__ = [
+    "Jet",
+    "Partials",
+    "Truncation",
+    "UnknownOperation",
+    "along_axes",
+    "derivative",
+    "divergence",
+    "gradient",
+    "hessian",
+    "laplacian",
+    "nested_autograd",
+    "partials",
+    "total_degree",
+]

@@ -1,0 +1,150 @@
+r"""Differential operators on fields, from one jet pass instead of repeated back-propagation.
+
+A field maps coordinates ``(*signals, n, d)`` to values ``(*signals, n, c)``, each point on its own.
+Results can be back-propagated, so that a derivative may stand in a loss.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import factorial, prod
+
+import torch
+from torch import Tensor
+
+from inrkit.calculus.jet import (
+    Jet,
+    MultiIndex,
+    Truncation,
+    UnknownOperation,
+    along_axes,
+    total_degree,
+)
+
+Field = Callable[[Tensor], Tensor]
+
+CHUNK = 512  # points a pass: the coefficients of a 256-wide layer then stay in cache
+
+
+@dataclass(frozen=True)
+class Partials:
+    r"""Partial derivatives :math:`\partial^\alpha \Phi` of a field at n points.
+
+    ``indices`` holds the multi-indices :math:`\alpha`, ``values`` is ``(rows, *signals, n, c)``.
+    """
+
+    indices: tuple[MultiIndex, ...]
+    values: Tensor
+
+    def __getitem__(self, index: MultiIndex) -> Tensor:
+        if tuple(index) not in self.indices:
+            raise KeyError(f"no partial {index}; there are {', '.join(map(str, self.indices))}")
+        return self.values[self.indices.index(tuple(index))]
+
+
+def partials(field: Field, coords: Tensor, order: int) -> Partials:
+    r"""All distinct partial derivatives up to total degree ``order``.
+
+    Args:
+        field: any callable that treats each point on its own.
+        coords: points, ``(*signals, n, d)``.
+        order: largest total degree K; there are :math:`\binom{d + K}{K}` partials, value included.
+    """
+    return _partials(field, coords, total_degree(coords.shape[-1], order))
+
+
+def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
+    if torch.is_grad_enabled():
+        return Partials(truncation.indices, _evaluate(field, coords, truncation))
+    chunks = [_evaluate(field, part, truncation) for part in coords.split(CHUNK, dim=-2)]
+    return Partials(truncation.indices, torch.cat(chunks, dim=-2))
+
+
+def _evaluate(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
+    try:
+        jet = field(Jet.identity(coords, truncation))
+    except UnknownOperation as error:
+        warnings.warn(f"{error}; falling back to nested autograd, which is slower", stacklevel=2)
+        return nested_autograd(field, coords, truncation.indices)
+    scale = [prod(map(factorial, index)) for index in truncation.indices]
+    coefficients = jet.coefficients
+    scale = coefficients.new_tensor(scale[: len(coefficients)])
+    values = coefficients * scale.reshape(-1, *[1] * (coefficients.ndim - 1))
+    missing = len(truncation.indices) - len(values)
+    return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
+
+
+def nested_autograd(field: Field, coords: Tensor, indices: tuple[MultiIndex, ...]) -> Tensor:
+    """The same partials by repeated reverse mode, each computed once from a lower one.
+
+    Works for every differentiable operation: the fallback for operations without a Taylor rule,
+    and the oracle that jets are tested against.
+    """
+    keep = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = coords if coords.requires_grad else coords.detach().requires_grad_()
+        value = field(x)
+        channels = []
+        for c in range(value.shape[-1]):
+            known = {indices[0]: value[..., c]}
+            for index in indices[1:]:
+                axis = next(i for i, power in enumerate(index) if power)
+                lower = tuple(p - (i == axis) for i, p in enumerate(index))
+                known[index] = _slope(known[lower], x, axis)
+            channels.append(torch.stack([known[index] for index in indices]))
+    values = torch.stack(channels, dim=-1)
+    return values if keep else values.detach()
+
+
+def _slope(y: Tensor, x: Tensor, axis: int) -> Tensor:
+    if not y.requires_grad:
+        return torch.zeros_like(y)
+    (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
+    return torch.zeros_like(y) if slope is None else slope[..., axis]
+
+
+def _unit(d: int, *axes: int) -> MultiIndex:
+    return tuple(axes.count(i) for i in range(d))
+
+
+def gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Values and gradients :math:`\partial \Phi_c / \partial x_i`.
+
+    Returns:
+        values ``(*signals, n, c)`` and gradients ``(*signals, n, c, d)``.
+    """
+    d = coords.shape[-1]
+    p = _partials(field, coords, along_axes(d, 1))
+    return p.values[0], torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
+
+
+def divergence(field: Field, coords: Tensor) -> Tensor:
+    r"""Divergence :math:`\sum_i \partial \Phi_i / \partial x_i` of a vector field with c = d."""
+    _, slopes = gradient(field, coords)
+    if slopes.shape[-1] != slopes.shape[-2]:
+        raise ValueError(
+            f"the divergence needs as many values as coordinates, got {slopes.shape[-2]} values "
+            f"of {slopes.shape[-1]} coordinates"
+        )
+    return slopes.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def laplacian(field: Field, coords: Tensor) -> Tensor:
+    r"""Laplacian :math:`\sum_i \partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c)``."""
+    d = coords.shape[-1]
+    p = _partials(field, coords, along_axes(d, 2))
+    return sum(p[_unit(d, i, i)] for i in range(d))
+
+
+def hessian(field: Field, coords: Tensor) -> Tensor:
+    r"""Second derivatives :math:`\partial^2 \Phi_c / \partial x_i \partial x_j`, ``(..., c, d, d)``."""
+    d = coords.shape[-1]
+    p = partials(field, coords, 2)
+    rows = [torch.stack([p[_unit(d, i, j)] for j in range(d)], dim=-1) for i in range(d)]
+    return torch.stack(rows, dim=-2)
+
+
+def derivative(function: Callable[[Tensor], Tensor], x: Tensor, order: int = 1) -> Tensor:
+    r"""The derivative :math:`f^{(k)}(x)` of an elementwise function, in the shape of ``x``."""
+    flat = partials(function, x.reshape(-1, 1), order)
+    return flat[(order,)].reshape(x.shape)

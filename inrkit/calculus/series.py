@@ -1,0 +1,181 @@
+r"""Univariate Taylor series of elementwise functions, in closed form.
+
+A series rule takes the expansion point :math:`u` and the order :math:`K` and returns
+:math:`[f(u), f'(u), f''(u)/2!, \ldots, f^{(K)}(u)/K!]`, shorter where all later terms vanish.
+:class:`~inrkit.calculus.Jet` composes these series with its coefficients.
+"""
+
+from collections.abc import Callable, Sequence
+from math import comb, factorial, log
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SERIES: dict[str, Callable[..., Sequence[Tensor]]] = {}
+
+
+def series(name: str):
+    """Register the Taylor series of the elementwise function called ``name``."""
+
+    def register(rule):
+        SERIES[name] = rule
+        return rule
+
+    return register
+
+
+def _cycle(u: Tensor, order: int, phase: int) -> list[Tensor]:
+    # the derivatives of sin run through sin, cos, -sin, -cos; those of cos start one later
+    sine, cosine = torch.sin(u), torch.cos(u)
+    cycle = (sine, cosine, -sine, -cosine)
+    return [cycle[(k + phase) % 4] / factorial(k) for k in range(order + 1)]
+
+
+@series("sin")
+def _sin(u: Tensor, order: int) -> list[Tensor]:
+    return _cycle(u, order, 0)
+
+
+@series("cos")
+def _cos(u: Tensor, order: int) -> list[Tensor]:
+    return _cycle(u, order, 1)
+
+
+@series("exp")
+def _exp(u: Tensor, order: int) -> list[Tensor]:
+    value = torch.exp(u)
+    return [value / factorial(k) for k in range(order + 1)]
+
+
+@series("log")
+def _log(u: Tensor, order: int) -> list[Tensor]:
+    return [torch.log(u), *((-1) ** (k - 1) / (k * u**k) for k in range(1, order + 1))]
+
+
+@series("log_abs")
+def _log_abs(u: Tensor, order: int) -> list[Tensor]:
+    terms = _log(torch.where(u == 0, 1, u.abs()), 0)
+    terms += [(-1) ** (k - 1) / (k * u**k) for k in range(1, order + 1)]
+    return [torch.where(u == 0, 0, term) for term in terms]
+
+
+def _binomial(power: float, k: int) -> float:
+    value = 1.0
+    for i in range(k):
+        value *= (power - i) / (i + 1)
+    return value
+
+
+@series("pow")
+def _pow(u: Tensor, order: int, exponent: float) -> list[Tensor]:
+    if not isinstance(exponent, int | float):
+        raise TypeError("a Jet is raised to a plain number only")
+    if exponent >= 0 and exponent == int(exponent):
+        order = min(order, int(exponent))
+        return [comb(int(exponent), k) * u ** (int(exponent) - k) for k in range(order + 1)]
+    return [_binomial(exponent, k) * u ** (exponent - k) for k in range(order + 1)]
+
+
+@series("sqrt")
+def _sqrt(u: Tensor, order: int) -> list[Tensor]:
+    return _pow(u, order, 0.5)
+
+
+@series("sqrt_abs")
+def _sqrt_abs(u: Tensor, order: int) -> list[Tensor]:
+    terms = _pow(torch.where(u == 0, 1, u.abs()), order, 0.5)
+    return [torch.where(u == 0, 0, term * u.sign() ** k) for k, term in enumerate(terms)]
+
+
+@series("sqrt_relu")
+def _sqrt_relu(u: Tensor, order: int) -> list[Tensor]:
+    return [torch.where(u > 0, term, 0) for term in _pow(torch.where(u > 0, u, 1), order, 0.5)]
+
+
+@series("square")
+def _square(u: Tensor, order: int) -> list[Tensor]:
+    return _pow(u, order, 2)
+
+
+@series("reciprocal")
+def _reciprocal(u: Tensor, order: int) -> list[Tensor]:
+    return _pow(u, order, -1)
+
+
+@series("abs")
+def _abs(u: Tensor, order: int) -> list[Tensor]:
+    return [u.abs(), u.sign()][: order + 1]
+
+
+@series("relu")
+def _relu(u: Tensor, order: int, inplace: bool = False) -> list[Tensor]:
+    return [torch.relu(u), (u > 0).to(u.dtype)][: order + 1]
+
+
+def _logistic_like(value: Tensor, order: int, constant: float, linear: float) -> list[Tensor]:
+    # y' = constant + linear y - y^2, solved term by term
+    terms = [value]
+    for k in range(order):
+        slope = linear * terms[k] - sum(terms[i] * terms[k - i] for i in range(k + 1))
+        terms.append((slope + constant if k == 0 else slope) / (k + 1))
+    return terms
+
+
+@series("tanh")
+def _tanh(u: Tensor, order: int) -> list[Tensor]:
+    return _logistic_like(torch.tanh(u), order, 1.0, 0.0)
+
+
+@series("sigmoid")
+def _sigmoid(u: Tensor, order: int) -> list[Tensor]:
+    return _logistic_like(torch.sigmoid(u), order, 0.0, 1.0)
+
+
+@series("softplus")
+def _softplus(u: Tensor, order: int, beta: float = 1.0, threshold: float = 20.0) -> list[Tensor]:
+    slopes = _sigmoid(beta * u, max(order - 1, 0))
+    linear = beta * u > threshold  # where torch's softplus is the identity
+    terms = [functional.softplus(u, beta, threshold)]
+    for k in range(1, order + 1):
+        term = slopes[k - 1] * beta ** (k - 1) / k
+        terms.append(torch.where(linear, float(k == 1), term))
+    return terms
+
+
+@series("elu")
+def _elu(u: Tensor, order: int, alpha: float = 1.0, inplace: bool = False) -> list[Tensor]:
+    tail = alpha * torch.exp(u.clamp(max=0))
+    terms = [functional.elu(u, alpha)]
+    for k in range(1, order + 1):
+        terms.append(torch.where(u > 0, float(k == 1), tail / factorial(k)))
+    return terms
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@series("selu")
+def _selu(u: Tensor, order: int, inplace: bool = False) -> list[Tensor]:
+    return [SELU_SCALE * term for term in _elu(u, order, SELU_ALPHA)]
+
+
+@series("atan")
+def _atan(u: Tensor, order: int) -> list[Tensor]:
+    # atan' = 1/(1 + u^2); the series of the reciprocal of (1 + u^2) + 2u h + h^2
+    slopes = [1 / (1 + u * u)]
+    for k in range(1, order):
+        before = slopes[k - 2] if k > 1 else 0
+        slopes.append(-(2 * u * slopes[k - 1] + before) * slopes[0])
+    return [torch.atan(u), *(slopes[k - 1] / k for k in range(1, order + 1))]
+
+
+@series("log1p")
+def _log1p(u: Tensor, order: int) -> list[Tensor]:
+    return [torch.log1p(u), *_log(1 + u, order)[1:]]
+
+
+@series("exp2")
+def _exp2(u: Tensor, order: int) -> list[Tensor]:
+    value = torch.exp2(u)
+    return [value * log(2) ** k / factorial(k) for k in range(order + 1)]

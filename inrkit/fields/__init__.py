@@ -1,0 +1,28 @@
+"""Fields: networks from coordinates ``(*signals, n, d)`` to values ``(*signals, n, c)``."""
+
+from inrkit.fields.activations import DampedSine, identity, log_abs, one, sqrt_abs, sqrt_relu
+from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
+from inrkit.fields.layers import Layer, affine
+from inrkit.fields.mlp import MLP, SIREN, SPDER
+from inrkit.fields.stack import count_parameters, stack, unstack
+
+__all__ = [
+    "MLP",
+    "RBF",
+    "SIREN",
+    "SPDER",
+    "DampedSine",
+    "FourierFeatures",
+    "HashGrid",
+    "Layer",
+    "PositionalEncoding",
+    "affine",
+    "count_parameters",
+    "identity",
+    "log_abs",
+    "one",
+    "sqrt_abs",
+    "sqrt_relu",
+    "stack",
+    "unstack",
+]

@@ -1,0 +1,160 @@
+"""Coordinate networks: ordinary activations, SIREN and SPDER."""
+
+from collections.abc import Callable
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inrkit.fields.activations import DampedSine, identity, sqrt_abs
+from inrkit.fields.layers import Layer, uniform_
+
+# Standard deviation of weights times sqrt(fan-in) at which activations neither die nor explode:
+# He et al. for ReLU and its smooth forms, Klambauer et al. for SELU, Glorot for tanh.
+GAIN = {
+    torch.relu: sqrt(2),
+    functional.relu: sqrt(2),
+    functional.softplus: sqrt(2),
+    functional.elu: sqrt(1.55),
+    functional.selu: 1.0,
+    torch.tanh: 1.0,
+}
+
+
+class _Sequential(nn.Module):
+    layers: nn.ModuleList
+
+    def forward(self, coords: Tensor) -> Tensor:
+        x = coords
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class MLP(_Sequential):
+    r"""A multilayer perceptron :math:`\Phi(x) = W_n (\phi_{n-1} \circ \cdots \circ \phi_0)(x) + b_n`.
+
+    Args:
+        in_features: number of coordinates d.
+        out_features: number of values c.
+        width: neurons a hidden layer.
+        hidden_layers: number of activated layers; SIREN's "5 layers" are 4 and the output.
+        activation: elementwise :math:`\phi`.
+        encoding: module in front of the first layer, with an ``out_features``.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int = 256,
+        hidden_layers: int = 4,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+        encoding: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.encoding = encoding
+        first = in_features if encoding is None else encoding.out_features
+        widths = [first, *[width] * hidden_layers]
+        self.layers = nn.ModuleList(
+            Layer(n, m, activation=activation) for n, m in zip(widths, widths[1:], strict=False)
+        )
+        self.layers.append(Layer(widths[-1], out_features, activation=identity))
+        if activation in GAIN:
+            for layer in self.layers:
+                nn.init.normal_(layer.weight, std=GAIN[activation] / sqrt(layer.weight.shape[-1]))
+
+    def forward(self, coords: Tensor) -> Tensor:
+        return super().forward(coords if self.encoding is None else self.encoding(coords))
+
+
+class _Sinusoidal(_Sequential):
+    def __init__(self, in_features, out_features, *, width, hidden_layers, omega_0, activation):
+        super().__init__()
+        widths = [in_features, *[width] * hidden_layers]
+        self.layers = nn.ModuleList(
+            Layer(n, m, activation=activation, omega=omega_0)
+            for n, m in zip(widths, widths[1:], strict=False)
+        )
+        self.layers.append(Layer(widths[-1], out_features, activation=identity))
+        uniform_(self.layers[0].weight, 1 / in_features)
+        for layer in self.layers[1:]:
+            uniform_(layer.weight, sqrt(6 / width) / omega_0)
+
+
+class SIREN(_Sinusoidal):
+    r"""Sinusoidal representation network (Sitzmann et al. 2020, Eq. 4).
+
+    .. math:: \Phi(x) = W_n (\phi_{n-1} \circ \cdots \circ \phi_0)(x) + b_n, \qquad
+              \phi_i(x_i) = \sin(\omega_0 (W_i x_i + b_i))
+
+    The first weights start from U(-1/d, 1/d), all others from
+    :math:`U(\pm\sqrt{6/n}/\omega_0)` (Suppl. 1.5 with c = 6, whose printed
+    :math:`\sqrt{c/(\omega_0^2 n)}` is the same), biases from :math:`U(\pm 1/\sqrt{n})`, n the
+    fan-in. The text gives the first layer the same range as the rest; the authors' code does not.
+
+    Args:
+        in_features: number of coordinates d.
+        out_features: number of values c.
+        width: neurons a hidden layer.
+        hidden_layers: number of sine layers; the paper's "5 layers" are 4 and the output.
+        omega_0: frequency factor of every sine layer.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int = 256,
+        hidden_layers: int = 4,
+        omega_0: float = 30.0,
+    ):
+        super().__init__(
+            in_features,
+            out_features,
+            width=width,
+            hidden_layers=hidden_layers,
+            omega_0=omega_0,
+            activation=torch.sin,
+        )
+
+
+class SPDER(_Sinusoidal):
+    r"""Semiperiodic damping-enabled object representation (Shah and Sitawarin 2023, Eq. 3).
+
+    .. math:: \phi_i(x_i) = \sin(u)\,\delta(u), \qquad u = \omega_0 (W_i x_i + b_i)
+
+    initialized as SIREN. The paper's Sec. 4.1 prints :math:`\sin(\omega_0 i)\,\delta(i)`, with the
+    damping of the unscaled input; that form does not reach its numbers.
+
+    Args:
+        in_features: number of coordinates d.
+        out_features: number of values c.
+        width: neurons a hidden layer.
+        hidden_layers: number of activated layers; the paper's "5-layer" network has 6 and the
+            output.
+        omega_0: frequency factor of every damped layer.
+        damping: the sublinear :math:`\delta`, any elementwise callable.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int = 256,
+        hidden_layers: int = 6,
+        omega_0: float = 30.0,
+        damping: Callable[[Tensor], Tensor] = sqrt_abs,
+    ):
+        super().__init__(
+            in_features,
+            out_features,
+            width=width,
+            hidden_layers=hidden_layers,
+            omega_0=omega_0,
+            activation=DampedSine(damping),
+        )

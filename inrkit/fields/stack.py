@@ -1,0 +1,61 @@
+"""Many fields of one architecture as one module, through leading axes of the parameters."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, leaf = name.rpartition(".")
+    return model.get_submodule(path), leaf
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(model.named_parameters()), **_persistent(model)}
+
+
+def _persistent(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers drawn at random differ between models; constants stay shared."""
+    return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
+
+
+def _rebuild(model: nn.Module, tensors: dict[str, torch.Tensor]) -> nn.Module:
+    result = deepcopy(model)
+    for name, tensor in tensors.items():
+        owner, leaf = _owner(result, name)
+        if isinstance(getattr(owner, leaf), nn.Parameter):
+            setattr(owner, leaf, nn.Parameter(tensor))
+        else:
+            setattr(owner, leaf, tensor)
+    return result
+
+
+def stack(models: Sequence[nn.Module]) -> nn.Module:
+    """One module of the same class whose parameters hold those of all models.
+
+    Coordinates ``(n, d)`` or ``(signals, n, d)`` give values ``(signals, n, c)``. Stacks can be
+    stacked again.
+    """
+    if not models:
+        raise ValueError("stack needs at least one model")
+    named = [_tensors(model) for model in models]
+    for other, tensors in zip(models, named, strict=True):
+        shapes = {name: t.shape for name, t in tensors.items()}
+        if type(other) is not type(models[0]) or shapes != {
+            name: t.shape for name, t in named[0].items()
+        }:
+            raise ValueError("stack needs models of one class with parameters of equal shapes")
+    stacked = {name: torch.stack([t[name].detach() for t in named]) for name in named[0]}
+    return _rebuild(models[0], stacked)
+
+
+def unstack(model: nn.Module, index: int) -> nn.Module:
+    """The field at ``index`` of a stack, on its own."""
+    return _rebuild(model, {name: t.detach()[index].clone() for name, t in _tensors(model).items()})
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained scalars."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

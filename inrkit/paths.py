@@ -1,0 +1,10 @@
+"""Where the project keeps its things: every path is resolved from the project's root."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CLAIMS = ROOT / "data" / "claims.csv"
+REGISTRY = ROOT / "data" / "registry.csv"
+RESULTS = ROOT / "results"
+NOTEBOOKS = ROOT / "notebooks"
+BOOK = ROOT / "book"

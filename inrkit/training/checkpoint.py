@@ -1,0 +1,33 @@
+"""Checkpoints: written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import torch
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that belongs to another fit or cannot be read."""
+
+
+def save(path: Path, state: dict) -> None:
+    """Write ``state`` under a temporary name, then rename: a killed process leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    with open(partial, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict | None:
+    """The state at ``path``, or None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is damaged; delete it to start over"
+        ) from error
