@@ -137,7 +137,11 @@ def laplacian(field: Field, coords: Tensor) -> Tensor:
 
 
 def hessian(field: Field, coords: Tensor) -> Tensor:
-    r"""Second derivatives :math:`\partial^2 \Phi_c / \partial x_i \partial x_j`, ``(..., c, d, d)``."""
+    r"""Second derivatives :math:`\partial^2 \Phi_c / \partial x_i \partial x_j`.
+
+    Returns:
+        ``(*signals, n, c, d, d)``.
+    """
     d = coords.shape[-1]
     p = partials(field, coords, 2)
     rows = [torch.stack([p[_unit(d, i, j)] for j in range(d)], dim=-1) for i in range(d)]

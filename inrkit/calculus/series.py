@@ -55,9 +55,9 @@ def _log(u: Tensor, order: int) -> list[Tensor]:
 
 @series("log_abs")
 def _log_abs(u: Tensor, order: int) -> list[Tensor]:
-    terms = _log(torch.where(u == 0, 1, u.abs()), 0)
-    terms += [(-1) ** (k - 1) / (k * u**k) for k in range(1, order + 1)]
-    return [torch.where(u == 0, 0, term) for term in terms]
+    value = torch.log(u.abs().clamp(min=torch.finfo(u.dtype).tiny))
+    slopes = [(-1) ** (k - 1) / (k * u**k) for k in range(1, order + 1)]
+    return [value, *(torch.where(u == 0, 0, slope) for slope in slopes)]
 
 
 def _binomial(power: float, k: int) -> float:

@@ -30,17 +30,18 @@ class _SqrtAbs(Function):
 
 
 class _LogAbs(Function):
-    """Logarithm of |u| with slope 1/u, and zero for both at zero."""
+    """Logarithm of |u| with slope 1/u; at zero finite, with slope zero."""
 
     @staticmethod
     def forward(ctx, u: Tensor) -> Tensor:
+        size = u.abs().clamp_(min=torch.finfo(u.dtype).tiny)
         ctx.save_for_backward(u)
-        return torch.where(u == 0, 1, u.abs()).log_()
+        return size.log_()
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
-        return g * torch.where(u == 0, 0, torch.where(u == 0, 1, u).reciprocal())
+        return g * u.sign() / u.abs().clamp(min=torch.finfo(u.dtype).tiny)
 
 
 def sqrt_abs(u: Tensor) -> Tensor:
@@ -82,6 +83,9 @@ class DampedSine(torch.nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         return torch.sin(u) * self.damping(u)
+
+    def extra_repr(self) -> str:
+        return f"damping={getattr(self.damping, '__name__', repr(self.damping))}"
 
 
 def identity(u: Tensor) -> Tensor:

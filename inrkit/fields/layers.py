@@ -72,4 +72,5 @@ class Layer(nn.Module):
     def extra_repr(self) -> str:
         *signals, rows, columns = self.weight.shape
         stacked = f", signals={tuple(signals)}" if signals else ""
-        return f"{columns}, {rows}, omega={self.omega:g}{stacked}"
+        name = getattr(self.activation, "__name__", repr(self.activation))
+        return f"{columns}, {rows}, activation={name}, omega={self.omega:g}{stacked}"

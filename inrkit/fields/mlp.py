@@ -33,7 +33,12 @@ class _Sequential(nn.Module):
 
 
 class MLP(_Sequential):
-    r"""A multilayer perceptron :math:`\Phi(x) = W_n (\phi_{n-1} \circ \cdots \circ \phi_0)(x) + b_n`.
+    r"""A multilayer perceptron with an ordinary activation.
+
+    .. math:: \Phi(x) = W_n (\phi_{n-1} \circ \cdots \circ \phi_0)(x) + b_n, \qquad
+              \phi_i(x_i) = \phi(W_i x_i + b_i)
+
+    An encoding goes in front as ``nn.Sequential(encoding, MLP(encoding.out_features, c))``.
 
     Args:
         in_features: number of coordinates d.
@@ -41,7 +46,6 @@ class MLP(_Sequential):
         width: neurons a hidden layer.
         hidden_layers: number of activated layers; SIREN's "5 layers" are 4 and the output.
         activation: elementwise :math:`\phi`.
-        encoding: module in front of the first layer, with an ``out_features``.
     """
 
     def __init__(
@@ -52,12 +56,9 @@ class MLP(_Sequential):
         width: int = 256,
         hidden_layers: int = 4,
         activation: Callable[[Tensor], Tensor] = torch.relu,
-        encoding: nn.Module | None = None,
     ):
         super().__init__()
-        self.encoding = encoding
-        first = in_features if encoding is None else encoding.out_features
-        widths = [first, *[width] * hidden_layers]
+        widths = [in_features, *[width] * hidden_layers]
         self.layers = nn.ModuleList(
             Layer(n, m, activation=activation) for n, m in zip(widths, widths[1:], strict=False)
         )
@@ -65,9 +66,6 @@ class MLP(_Sequential):
         if activation in GAIN:
             for layer in self.layers:
                 nn.init.normal_(layer.weight, std=GAIN[activation] / sqrt(layer.weight.shape[-1]))
-
-    def forward(self, coords: Tensor) -> Tensor:
-        return super().forward(coords if self.encoding is None else self.encoding(coords))
 
 
 class _Sinusoidal(_Sequential):
@@ -158,3 +156,26 @@ class SPDER(_Sinusoidal):
             omega_0=omega_0,
             activation=DampedSine(damping),
         )
+
+
+def siren_gradient(model: SIREN, coords: Tensor) -> Tensor:
+    r"""The gradient of a SIREN in closed form (Sitzmann et al. 2020, Suppl. 2, Eq. 7).
+
+    Since :math:`\sin'(u) = \sin(u + \pi/2)`, every factor of the chain rule is a forward pass
+    through sine layers, the last with its phase shifted by a quarter period.
+
+    Args:
+        model: one field, not a stack.
+        coords: ``(n, d)``.
+
+    Returns:
+        derivatives of each value by each coordinate, ``(n, c, d)``.
+    """
+    *hidden, last = model.layers
+    x, jacobian = coords, torch.eye(coords.shape[-1], dtype=coords.dtype, device=coords.device)
+    for layer in hidden:
+        u = layer.preactivation(x)
+        shifted = torch.sin(u + torch.pi / 2)
+        jacobian = shifted.unsqueeze(-1) * ((layer.omega * layer.weight) @ jacobian)
+        x = torch.sin(u)
+    return last.weight @ jacobian

@@ -1,7 +1,7 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
-from inrkit.training.fit import Fit, Loss, NonFiniteLoss, chunk_rows, fit
+from inrkit.training.fit import Fit, Loss, NonFiniteLoss, chunk_rows, fit, stepper
 from inrkit.training.losses import Regression
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "Regression",
     "chunk_rows",
     "fit",
+    "stepper",
 ]

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,7 +8,20 @@ import torch
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that belongs to another fit or cannot be read."""
+    """A checkpoint that cannot be read."""
+
+
+def digest(model: torch.nn.Module, loss: object, settings: tuple) -> str:
+    """Twelve hexadecimal digits of all that determines a fit.
+
+    The model's structure and starting parameters, the tensors of the loss, and the settings.
+    """
+    parts = hashlib.sha256(f"{model!r} {type(loss).__name__} {settings}".encode())
+    held = {name: x for name, x in vars(loss).items() if isinstance(x, torch.Tensor)}
+    for name, tensor in {**model.state_dict(), **held}.items():
+        parts.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        parts.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return parts.hexdigest()[:12]
 
 
 def save(path: Path, state: dict) -> None:

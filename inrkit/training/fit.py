@@ -78,7 +78,9 @@ def fit(
     On a CPU a step is accumulated over chunks of points whose activations stay in cache: the same
     gradient up to rounding, about twice as fast. The losses of a stack's signals are summed, each
     signal thus trains as it would alone. An interrupted fit continues from its checkpoint, on a CPU
-    to the same bits as if it had not been interrupted.
+    to the same bits as if it had not been interrupted, and a finished one is not repeated: the
+    checkpoint's name carries a digest of the model as it starts, the loss and the settings, so that
+    another fit never takes it for its own.
 
     Args:
         model: any module that the loss can evaluate; trained in place.
@@ -91,17 +93,17 @@ def fit(
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
         checkpoint: file to continue from and to write to, every ``checkpoint_seconds`` and at the
-            end.
+            end; ``NAME.pt`` becomes ``NAME.<digest>.pt``.
         checkpoint_seconds: time between checkpoints.
         progress: whether to draw a progress bar.
         name: what the progress bar calls this fit.
 
     Raises:
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
-        CheckpointError: the file belongs to another fit, or is damaged.
+        CheckpointError: the checkpoint is damaged.
     """
     device = next(model.parameters()).device
-    run = _Run(model, loss, optimizer, steps, lr, schedule, set(snapshots), chunk, checkpoint)
+    run = _Run(model, loss, steps, lr, optimizer, schedule, set(snapshots), chunk, checkpoint)
     run.resume(device)
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
@@ -129,12 +131,12 @@ def fit(
 class _Run:
     """The state of a fit: what a checkpoint holds, and one step."""
 
-    def __init__(self, model, loss, optimizer, steps, lr, schedule, wanted, chunk, path):
-        self.model, self.loss, self.path = model, loss, path
+    def __init__(self, model, loss, steps, lr, optimizer, schedule, wanted, chunk, path):
+        self.model, self.loss = model, loss
         self.lr, self.schedule, self.wanted = lr, schedule, wanted
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        device = self.parameters[0].device
-        self.optimizer = optimizer(self.parameters, lr=lr, **_fused(optimizer))
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        device = parameters[0].device
+        self.optimizer = optimizer(parameters, lr=lr, **_fused(optimizer))
         points = len(loss)
         size = chunk or (chunk_rows(model) if device.type == "cpu" else points)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
@@ -142,9 +144,12 @@ class _Run:
             share = loss(model, slice(0, 1))
         self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=device)
         self.snapshots: dict[int, dict[str, Tensor]] = {}
-        self.step, self.seconds = 0, 0.0
-        shapes = [tuple(p.shape) for p in self.parameters]
-        self.identity = f"{type(model).__name__} {shapes} lr={lr} steps={steps} points={points}"
+        self.step, self.checked, self.seconds = 0, 0, 0.0
+        self.path = path
+        if path:
+            factors = [schedule(step) for step in range(steps)] if schedule else []
+            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), size)
+            self.path = path.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
 
     def advance(self) -> None:
         if self.schedule:
@@ -161,55 +166,59 @@ class _Run:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 
     def check(self) -> None:
-        last = (
-            self.losses[: self.step].flatten(1)
-            if self.losses.ndim > 1
-            else self.losses[: self.step, None]
-        )
-        good = torch.isfinite(last).all(-1)
-        if good.all():
-            return
-        step = int((~good).nonzero()[0])
-        kept = (
-            f"the last good checkpoint is {self.path}"
-            if self.path and self.path.exists()
-            else "there is no checkpoint"
-        )
-        raise NonFiniteLoss(
-            f"the loss is {self.losses[step].flatten()[0].item()} at step {step} with learning "
-            f"rate {self.lr:g}; {kept}; try a smaller learning rate"
-        )
+        """Raise where a loss since the last check is not finite."""
+        new = self.losses[self.checked : self.step]
+        bad = ~torch.isfinite(new).flatten(1).all(-1) if new.ndim > 1 else ~torch.isfinite(new)
+        if bad.any():
+            step = self.checked + int(bad.nonzero()[0])
+            value = self.losses[step].sum().item()
+            saved = self.path is not None and self.path.exists()
+            where = f"the last good checkpoint is {self.path}" if saved else "no checkpoint is kept"
+            raise NonFiniteLoss(
+                f"the loss is {value} at step {step} with learning rate {self.lr:g}; {where}; "
+                "try a smaller learning rate"
+            )
+        self.checked = self.step
 
     def save(self) -> None:
-        if self.path:
-            checkpoints.save(
-                self.path,
-                {
-                    "identity": self.identity,
-                    "step": self.step,
-                    "seconds": self.seconds,
-                    "model": self.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "losses": self.losses,
-                    "snapshots": self.snapshots,
-                    "random": torch.get_rng_state(),
-                },
-            )
+        if not self.path:
+            return
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "losses": self.losses,
+            "snapshots": self.snapshots,
+            "random": torch.get_rng_state(),
+        }
+        if self.step < len(self.losses):
+            state["optimizer"] = self.optimizer.state_dict()
+        checkpoints.save(self.path, state)
 
     def resume(self, device: torch.device) -> None:
         state = checkpoints.load(self.path, device) if self.path else None
         if state is None:
             return
-        if state["identity"] != self.identity:
-            raise checkpoints.CheckpointError(
-                f"{self.path} belongs to another fit ({state['identity']}); this one is "
-                f"{self.identity}: delete the file or name another"
-            )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.losses, self.snapshots = state["losses"], state["snapshots"]
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step = self.checked = state["step"]
+        self.seconds = state["seconds"]
         torch.set_rng_state(state["random"].cpu())
+
+
+def stepper(
+    model: nn.Module, loss: Loss, *, lr: float = 1e-4, chunk: int | None = None
+) -> Callable[[], None]:
+    """One optimizer step of :func:`fit` as a callable without arguments, to be timed."""
+    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, set(), chunk, None)
+
+    def step() -> None:
+        run.step = 0
+        run.advance()
+
+    return step
 
 
 def _fused(optimizer) -> dict:

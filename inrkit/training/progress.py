@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 ENVIRONMENT = "INRKIT_PROGRESS"
 INTERVAL = 0.5  # seconds between two reports

@@ -1,0 +1,233 @@
+"""The command line: each command is a function call away from a notebook."""
+
+import importlib.util
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from typer.core import TyperGroup
+
+from inrkit import paths
+from inrkit.companion.errors import CompanionError
+
+INTERRUPTED = 130  # exit status by convention: 128 + SIGINT
+
+
+class Group(TyperGroup):
+    """Prints a known problem as one sentence, without a traceback, and exits with 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CompanionError as error:
+            typer.echo(f"inrkit: {error}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            typer.echo("inrkit: stopped; the same command resumes", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+
+
+app = typer.Typer(
+    cls=Group,
+    help="A reproducible companion to five papers on implicit neural representations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Data sets: source, licence, checksum.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """The notebooks, and which of them have a record."""
+    from inrkit.companion import notebooks, store
+
+    store.recover()
+    seconds = {
+        profile: {
+            id: store.read_run(path)["seconds"] for id, path in store.records(profile).items()
+        }
+        for profile in ("quick", "paper")
+    }
+    rows = [
+        {
+            "id": n.id,
+            "title": n.title,
+            **{profile: seconds[profile].get(n.id) for profile in seconds},
+        }
+        for n in notebooks.discover()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{'notebook':32}{'quick':>10}{'paper':>10}  title")
+    for row in rows:
+        quick, paper = (_seconds(row[profile]) for profile in ("quick", "paper"))
+        typer.echo(f"{row['id']:32}{quick:>10}{paper:>10}  {row['title']}")
+
+
+def _seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.1f} s"
+
+
+@app.command()
+def run(
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="paper/topic, or paper; default: all.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="quick, paper or smoke.")] = "quick",
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Override a parameter.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Notebooks at once, one thread each.")] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a failure.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run even if unchanged.")] = False,
+) -> None:
+    """Run notebooks and record what they measure; an interrupted run resumes."""
+    from inrkit.companion import runner
+
+    outcomes = runner.run(
+        ids or (),
+        profile=profile,
+        overrides=dict(map(_override, parameter or ())),
+        device=device,
+        jobs=jobs,
+        keep_going=keep_going,
+        force=force,
+        report=_report,
+    )
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _report(outcome: Any) -> None:
+    from tqdm import tqdm
+
+    if outcome.error:
+        tqdm.write(f"inrkit: {outcome.error}", file=sys.stderr)
+    elif outcome.status == "kept":
+        tqdm.write(f"{outcome.id}: unchanged, kept ({_shown(outcome.folder)})")
+    else:
+        tqdm.write(f"{outcome.id}: {outcome.seconds:.1f} s ({_shown(outcome.folder)})")
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(paths.ROOT))
+
+
+def _override(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise CompanionError(f"-p takes name=value, got {text!r}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(parsed, str):  # YAML takes 1e-4 for text
+        with suppress(ValueError):
+            parsed = float(parsed)
+    return name, parsed
+
+
+@app.command()
+def score(as_json: Json = False) -> None:
+    """The papers' claims beside what was measured."""
+    from inrkit.companion import scorecard
+
+    table = scorecard.scorecard()
+    if as_json:
+        typer.echo(table.to_json(orient="records", indent=1, force_ascii=False))
+    else:
+        typer.echo(scorecard.summary(table).to_string())
+
+
+@app.command()
+def verify() -> None:
+    """Check that every record is complete and agrees with its executed notebook."""
+    from inrkit.companion.verify import verify as check
+
+    found = check()
+    for name, problems in found.items():
+        for problem in problems:
+            typer.echo(f"results/{name}: {problem}", err=True)
+    bad = sum(map(bool, found.values()))
+    typer.echo(f"{len(found)} records, {bad} with problems")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def book() -> None:
+    """Build the book from the records."""
+    from inrkit.companion import book as builder
+
+    typer.echo(f"book: {builder.build()}")
+
+
+@app.command()
+def lab() -> None:
+    """Open the notebooks in JupyterLab."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CompanionError("JupyterLab is not installed: pip install 'inrkit[book]'")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={paths.NOTEBOOKS}"]
+    os.execv(sys.executable, command)
+
+
+@data.command("list")
+def data_list(as_json: Json = False) -> None:
+    """The data sets: number of files, size, licence, source."""
+    from inrkit.signals import registry
+
+    groups = {name: registry.items(name) for name in registry.sets()}
+    rows = [
+        {
+            "set": name,
+            "files": len(items),
+            "bytes": sum(item.bytes for item in items),
+            "licence": ", ".join(dict.fromkeys(item.licence for item in items)),
+            "source": ", ".join(dict.fromkeys(item.source for item in items)),
+        }
+        for name, items in groups.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        size = f"{row['bytes'] / 2**20:.1f} MiB"
+        typer.echo(f"{row['set']:20}{row['files']:>6} files{size:>12}  {row['licence'][:60]}")
+
+
+@data.command()
+def fetch(name: Annotated[str, typer.Argument(help="A data set (inrkit data list).")]) -> None:
+    """Download a data set and check it."""
+    from inrkit.signals import registry
+
+    try:
+        files = registry.fetch(name)
+    except ValueError as error:  # the registry's errors are sentences already
+        raise CompanionError(str(error)) from error
+    typer.echo(f"{len(files)} files of {name} are here and checked")
+
+
+@data.command()
+def check() -> None:
+    """Check the files that are here against their checksums."""
+    from inrkit.signals import registry
+
+    reports = registry.check()
+    for report in reports:
+        typer.echo(f"{report.set:20}{report.present:>6} here{report.missing:>6} not here")
+    corrupt = [path for report in reports for path in report.corrupt]
+    if corrupt:
+        raise CompanionError(f"not the registered files (wrong SHA-256): {', '.join(corrupt)}")

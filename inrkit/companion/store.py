@@ -1,0 +1,148 @@
+"""Where records lie, and how a finished run takes the place of an older one.
+
+A run works in ``results/.partial/<profile>/<paper>/<topic>/<fingerprint>``. Once complete, the old
+record is moved aside, the new one is renamed into its place, and the old one is deleted. A kill at
+any moment leaves either of them whole; :func:`recover` puts it where it belongs.
+
+Checkpoints of fits lie apart, in ``results/.checkpoints/<profile>/<paper>/<topic>/<code>``. Each
+is named after all that determines its fit, and ``<code>`` after the code that fits, so that a
+stopped run goes on where it was, and a run with another figure or one image more repeats no fit.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from inrkit import paths
+from inrkit.companion.errors import CompanionError
+
+METRICS, RUN, NOTEBOOK = "metrics.csv", "run.json", "notebook.ipynb"
+CONTEXT, PROGRESS, FIGURES = "context.json", "progress.json", "figures"
+READ = ("paper", "quick")  # profiles whose records the scorecard reads, the first wins
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the record of a notebook and a profile lies, and where its run works."""
+
+    id: str
+    profile: str
+
+    @property
+    def record(self) -> Path:
+        """The complete record."""
+        return paths.RESULTS / self.profile / self.id
+
+    @property
+    def partial(self) -> Path:
+        """Folder of unfinished runs."""
+        return paths.RESULTS / ".partial" / self.profile / self.id
+
+    @property
+    def previous(self) -> Path:
+        """Where the old record waits while the new one takes its place."""
+        return self.partial / "previous"
+
+    def working(self, fingerprint: str) -> Path:
+        """Folder of the unfinished run with this fingerprint; all others are removed."""
+        for outdated in self.partial.iterdir():
+            if outdated.is_dir() and outdated.name not in (fingerprint, self.previous.name):
+                shutil.rmtree(outdated)
+        return self.partial / fingerprint
+
+    def checkpoints(self, code: str) -> Path:
+        """Folder of the checkpoints that this code made; those of other code are removed."""
+        folder = paths.RESULTS / ".checkpoints" / self.profile / self.id
+        folder.mkdir(parents=True, exist_ok=True)
+        for outdated in folder.iterdir():
+            if outdated.name != code:
+                shutil.rmtree(outdated)
+        return folder / code
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second run of the same notebook and profile out."""
+        self.partial.mkdir(parents=True, exist_ok=True)
+        with (self.partial / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CompanionError(
+                    f"{self.id} ({self.profile}) is being run by another process; wait for it"
+                ) from None
+            yield
+
+    def publish(self, working: Path) -> None:
+        """Put a complete run in the record's place. The caller holds the lock."""
+        (working / PROGRESS).unlink(missing_ok=True)
+        (working / CONTEXT).unlink(missing_ok=True)  # from here on the run counts as complete
+        self.record.parent.mkdir(parents=True, exist_ok=True)
+        if self.record.exists():
+            self.record.rename(self.previous)
+        working.rename(self.record)
+        shutil.rmtree(self.previous, ignore_errors=True)
+
+    def recover(self) -> None:
+        """Mend what a kill during :meth:`publish` left. The caller holds the lock."""
+        if self.previous.exists():
+            if self.record.exists():
+                shutil.rmtree(self.previous)
+            else:
+                self.previous.rename(self.record)
+
+
+def is_complete(working: Path) -> bool:
+    """Whether a run in its working folder had finished, and only its renaming is missing."""
+    return (working / RUN).exists() and not (working / CONTEXT).exists()
+
+
+def recover() -> None:
+    """Mend every record that a kill left moved aside, unless a run is at work on it."""
+    for previous in (paths.RESULTS / ".partial").glob("*/*/*/previous"):
+        profile, paper, topic = previous.parts[-4:-1]
+        place = Place(f"{paper}/{topic}", profile)
+        try:
+            with place.locked():
+                place.recover()
+        except CompanionError:  # a run is putting it in place right now
+            continue
+
+
+def records(profile: str) -> dict[str, Path]:
+    """Folders of the complete records of a profile, by notebook id."""
+    found = sorted((paths.RESULTS / profile).glob(f"*/*/{RUN}"))
+    return {"/".join(path.parts[-3:-1]): path.parent for path in found}
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a record."""
+    try:
+        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / RUN, error) from error
+
+
+def read_metrics(folder: Path) -> pd.DataFrame:
+    """``metrics.csv`` of a record; text columns hold empty strings, not NaN."""
+    try:
+        table = pd.read_csv(folder / METRICS, dtype={"claim": str, "model": str, "unit": str})
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / METRICS, error) from error
+    return table.fillna({"claim": "", "model": "", "unit": ""})
+
+
+def _damaged(path: Path, error: Exception) -> CompanionError:
+    name = path.relative_to(paths.ROOT)
+    return CompanionError(f"{name} cannot be read ({error}): run its notebook again with --force")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON, indented, for people too."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

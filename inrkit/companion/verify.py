@@ -1,0 +1,89 @@
+"""Is a record complete, and does it agree with the notebook that was executed?"""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from inrkit.companion import claims, store
+from inrkit.companion.notebooks import PROFILES, assignments, tagged
+from inrkit.companion.records import DIGEST
+
+REQUIRED = (
+    "id", "profile", "scale", "parameters", "overrides", "device", "threads", "versions", "commit",
+    "clean", "start", "seconds", "peak_memory_mib", "data", "notes", "metrics", "figures",
+    "fingerprint",
+)  # fmt: skip
+
+
+def verify() -> dict[str, list[str]]:
+    """Problems of every record, by ``<profile>/<paper>/<topic>``: none, if it is good."""
+    store.recover()
+    return {
+        f"{profile}/{id}": problems(folder, id)
+        for profile in PROFILES
+        for id, folder in store.records(profile).items()
+    }
+
+
+def problems(folder: Path, id: str) -> list[str]:
+    """What is wrong with one record, a sentence each."""
+    absent = [
+        name for name in (store.METRICS, store.RUN, store.NOTEBOOK) if not (folder / name).is_file()
+    ]
+    if absent:
+        return [f"{name} is missing" for name in absent]
+    try:
+        run = store.read_run(folder)
+        executed = nbformat.read(folder / store.NOTEBOOK, as_version=4)
+        table = store.read_metrics(folder)
+    except Exception as error:  # three file formats, each with its own errors
+        return [f"a file of the record cannot be read: {error}"]
+    lacking = [key for key in REQUIRED if key not in run]
+    if lacking:
+        return [f"{store.RUN} lacks {', '.join(lacking)}"]
+    found = [] if run["id"] == id else [f"{store.RUN} belongs to {run['id']}"]
+    return [
+        *found,
+        *_numbers(table, run["metrics"]),
+        *_figures(folder, run["figures"]),
+        *_notebook(executed, folder, run),
+    ]
+
+
+def _numbers(table: Any, promised: list[str]) -> list[str]:
+    found = [f"metric {name} is missing" for name in promised if name not in set(table["metric"])]
+    for row in table.itertuples():
+        if not isinstance(row.value, int | float) or not math.isfinite(row.value):
+            found.append(f"{row.metric} is not a finite number: {row.value}")
+        if row.claim and row.claim not in claims.claims():
+            found.append(f"claim {row.claim} is unknown")
+    return found
+
+
+def _figures(folder: Path, named: list[str]) -> list[str]:
+    paths = [folder / store.FIGURES / name for name in named]
+    return [
+        f"figure {path.name} is missing or empty"
+        for path in paths
+        if not path.is_file() or path.stat().st_size == 0
+    ]
+
+
+def _notebook(executed: Any, folder: Path, run: dict[str, Any]) -> list[str]:
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    found = [f"{o.ename} in the executed notebook" for o in outputs if o.output_type == "error"]
+    ran = {
+        **assignments(tagged(executed, "parameters")),
+        **assignments(tagged(executed, "injected-parameters")),
+    }
+    if json.loads(json.dumps(ran)) != run["parameters"]:  # JSON has no tuples
+        found.append(f"the executed notebook's parameters are not those of {store.RUN}")
+    shown = [o.data[DIGEST]["sha256"] for o in outputs if DIGEST in o.get("data", {})]
+    digest = hashlib.sha256((folder / store.METRICS).read_bytes()).hexdigest()
+    if shown != [digest]:
+        found.append(f"{store.METRICS} is not the file that the executed notebook wrote")
+    return found

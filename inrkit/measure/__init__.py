@@ -1,0 +1,80 @@
+"""Measurement: metrics, intervals, initialization, activations, spectra, cost."""
+
+from inrkit.measure.activations import (
+    LayerRecord,
+    StationaryPoints,
+    capture,
+    gaussian_surrogate,
+    ks_distance,
+    lipschitz_bound,
+    peak_ratios,
+    share_near,
+    stationary_points,
+)
+from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
+from inrkit.measure.initialization import (
+    Variances,
+    arcsine,
+    fixed_point,
+    sine_of_gaussian_cdf,
+    sine_of_gaussian_pdf,
+    variance_recursion,
+)
+from inrkit.measure.intervals import Bounds, Interval, bootstrap, interval, paired_interval
+from inrkit.measure.metrics import (
+    amplitude_correlation,
+    correlation,
+    exact_8bit_share,
+    mse,
+    psnr,
+    psnr_from_mse,
+    ssim,
+    to_8bit,
+)
+from inrkit.measure.spectra import (
+    LineSpectrum,
+    amplitude_spectrum,
+    bandwidth,
+    layer_spectrum,
+    radial_average,
+)
+
+__all__ = [
+    "Bounds",
+    "Interval",
+    "LayerRecord",
+    "LineSpectrum",
+    "PeakMemory",
+    "StationaryPoints",
+    "StepTimes",
+    "Variances",
+    "amplitude_correlation",
+    "amplitude_spectrum",
+    "arcsine",
+    "bandwidth",
+    "bootstrap",
+    "capture",
+    "correlation",
+    "exact_8bit_share",
+    "fixed_point",
+    "gaussian_surrogate",
+    "interval",
+    "ks_distance",
+    "layer_spectrum",
+    "lipschitz_bound",
+    "mse",
+    "paired_interval",
+    "peak_memory",
+    "peak_ratios",
+    "psnr",
+    "psnr_from_mse",
+    "radial_average",
+    "share_near",
+    "sine_of_gaussian_cdf",
+    "sine_of_gaussian_pdf",
+    "ssim",
+    "stationary_points",
+    "step_times",
+    "to_8bit",
+    "variance_recursion",
+]

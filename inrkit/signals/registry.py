@@ -1,0 +1,215 @@
+"""Data sets: where each file comes from, under which licence, and with which checksum.
+
+``data/registry.csv`` has one row a file. Files of the set "skimage" ship with scikit-image; all
+others are looked for in the folder that ``INRKIT_DATA`` names, then among the downloads of
+:func:`fetch`. A file is used only if its SHA-256 agrees with the registry.
+"""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pooch
+import skimage
+
+from inrkit.paths import REGISTRY
+
+EMBEDDED = "skimage"  # the url of files that ship with scikit-image
+
+
+class DataError(ValueError):
+    """A data set is unknown, not here, or not what the registry says."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of a data set.
+
+    Attributes:
+        set: data set that it belongs to.
+        name: how notebooks call it: "camera", "div2k_valid_256/0801".
+        file: path below ``INRKIT_DATA`` (or below scikit-image's data folder).
+        url: where :func:`fetch` downloads it; "skimage" if it ships with scikit-image; empty if
+            no public file is the same byte for byte.
+        source: public page that describes the data.
+        licence: as far as known.
+        sha256: of the file's bytes.
+        bytes: size of the file.
+    """
+
+    set: str
+    name: str
+    file: str
+    url: str
+    source: str
+    licence: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The first n of N items of a data set, in the registry's order; iterates over their names."""
+
+    set: str
+    names: tuple[str, ...]
+    of: int
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index):
+        return self.names[index]
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """What of a data set is here: numbers of files, and the files whose checksum is wrong."""
+
+    set: str
+    present: int
+    missing: int
+    corrupt: tuple[str, ...]
+
+
+@cache
+def _read(path: Path) -> tuple[Item, ...]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return tuple(Item(**{**row, "bytes": int(row["bytes"])}) for row in csv.DictReader(stream))
+
+
+def sets() -> tuple[str, ...]:
+    """Names of the data sets, in the registry's order."""
+    return tuple(dict.fromkeys(item.set for item in _read(REGISTRY)))
+
+
+def items(set_name: str | None = None) -> tuple[Item, ...]:
+    """The registry's items, of one data set or of all."""
+    found = tuple(item for item in _read(REGISTRY) if set_name in (None, item.set))
+    if not found:
+        raise DataError(f"there is no data set {set_name!r}; known are {', '.join(sets())}")
+    return found
+
+
+def dataset(name: str, n_items: int | None = None) -> Selection:
+    """The first ``n_items`` items of a data set (all by default), as a subset of N that says so."""
+    names = tuple(item.name for item in items(name))
+    if n_items is not None and not 1 <= n_items <= len(names):
+        raise DataError(f"n_items lies in 1 to {len(names)} for data set {name}, got {n_items}")
+    return Selection(name, names[:n_items], len(names))
+
+
+def find(name: str) -> Item | None:
+    """The item of this name, if there is one."""
+    return next((item for item in _read(REGISTRY) if item.name == name), None)
+
+
+def locate(name: str) -> Path:
+    """The checked file of an item: from scikit-image, ``INRKIT_DATA``, or the downloads.
+
+    Raises:
+        DataError: the item is unknown, its file is not here, or its checksum is wrong.
+    """
+    item = find(name)
+    if item is None:
+        raise DataError(f"there is no item {name!r} in the data sets {', '.join(sets())}")
+    for path in _places(item):
+        if path.is_file():
+            return _checked(path, item)
+    remedy = f" or run `inrkit data fetch {item.set}`" if item.url not in ("", EMBEDDED) else ""
+    raise DataError(
+        f"data set {item.set} is not here (no file {item.file}): set INRKIT_DATA to the folder "
+        f"that holds it{remedy} (source: {item.source}; licence: {item.licence})"
+    )
+
+
+def _places(item: Item) -> list[Path]:
+    if item.url == EMBEDDED:
+        return [Path(skimage.__file__).parent / "data" / item.file]
+    own = os.environ.get("INRKIT_DATA")
+    return [Path(folder) / item.file for folder in (own, _downloads()) if folder]
+
+
+def _downloads() -> Path:
+    return Path(pooch.os_cache("inrkit"))
+
+
+def _checked(path: Path, item: Item) -> Path:
+    found = file_sha256(path)
+    if found != item.sha256:
+        raise DataError(
+            f"{path} is not the registered file: its SHA-256 is {found}, "
+            f"data/registry.csv has {item.sha256}"
+        )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fetch(set_name: str, *, progress: bool = True) -> list[Path]:
+    """Download what is not here yet of a data set, checked, into the user's cache folder.
+
+    Raises:
+        DataError: a download failed, came with the wrong checksum, or has no public address.
+    """
+    wanted = items(set_name)
+    unlisted = [item for item in wanted if not item.url and not _is_here(item)]
+    paths = [_fetch(item, progress) for item in wanted if item not in unlisted]
+    if unlisted:
+        item = unlisted[0]
+        raise DataError(
+            f"{len(unlisted)} of {len(wanted)} files of {set_name} have no direct download: make "
+            f"them from {item.source} (licence: {item.licence}) and set INRKIT_DATA to the folder "
+            f"that holds {item.file}"
+        )
+    return paths
+
+
+def _is_here(item: Item) -> bool:
+    return any(path.is_file() for path in _places(item))
+
+
+def _fetch(item: Item, progress: bool) -> Path:
+    if _is_here(item):
+        return locate(item.name)
+    target = _downloads() / item.file
+    try:
+        pooch.retrieve(
+            item.url,
+            known_hash=f"sha256:{item.sha256}",
+            fname=target.name,
+            path=target.parent,
+            progressbar=progress,
+        )
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        raise DataError(f"could not download {item.url} for {item.name}: {error}") from error
+    return target
+
+
+def check() -> list[SetReport]:
+    """For each data set: how many files are here, how many are not, and which are corrupt."""
+    return [_report(name) for name in sets()]
+
+
+def _report(set_name: str) -> SetReport:
+    present, missing, corrupt = 0, 0, []
+    for item in items(set_name):
+        path = next(filter(Path.is_file, _places(item)), None)
+        if path is None:
+            missing += 1
+        elif file_sha256(path) == item.sha256:
+            present += 1
+        else:
+            corrupt.append(str(path))
+    return SetReport(set_name, present, missing, tuple(corrupt))

@@ -1,0 +1,215 @@
+"""Jets against nested autograd in float64, closed forms, and laws."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from inrkit.calculus import (
+    Jet,
+    derivative,
+    divergence,
+    gradient,
+    hessian,
+    laplacian,
+    nested_autograd,
+    partials,
+    total_degree,
+)
+from inrkit.fields import (
+    MLP,
+    RBF,
+    SIREN,
+    SPDER,
+    DampedSine,
+    FourierFeatures,
+    HashGrid,
+    PositionalEncoding,
+    log_abs,
+    one,
+    sqrt_abs,
+    sqrt_relu,
+    stack,
+)
+
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": functional.softplus,
+    "elu": functional.elu,
+    "selu": functional.selu,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "exp": torch.exp,
+    "atan": torch.atan,
+    "square": torch.square,
+    "gaussian": lambda u: torch.exp(-(u**2) / 2),
+    "sqrt": DampedSine(sqrt_abs),
+    "log": DampedSine(log_abs),
+    "arctan": DampedSine(torch.atan),
+    "sqrt relu": DampedSine(sqrt_relu),
+    "relu damping": DampedSine(torch.relu),
+    "linear damping": DampedSine(lambda u: u),
+    "no damping": DampedSine(one),
+    "own damping": DampedSine(lambda u: torch.log1p(u.abs())),
+}
+
+
+def models():
+    mlp = {"width": 12, "hidden_layers": 2, "activation": torch.tanh}
+    encodings = [PositionalEncoding(2, bands=3), FourierFeatures(2, features=5), RBF(2, features=9)]
+    yield "SIREN", SIREN(2, 2, width=12, hidden_layers=2)
+    yield "SPDER", SPDER(2, 1, width=12, hidden_layers=2)
+    for encoding in encodings:
+        network = MLP(encoding.out_features, 1, **mlp)
+        yield type(encoding).__name__, torch.nn.Sequential(encoding, network)
+
+
+def relative(values, expected):
+    """Largest error of each partial, relative to its largest value."""
+    scale = expected.flatten(1).abs().amax(1).clamp(min=1)
+    return ((values - expected).flatten(1).abs().amax(1) / scale).max()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_agrees_with_nested_autograd_to_order_four(name):
+    torch.manual_seed(1)
+    model = MLP(2, 2, width=10, hidden_layers=2, activation=ACTIVATIONS[name]).double()
+    x = 2 * torch.rand(9, 2, dtype=torch.float64) - 1
+    found = partials(model, x, 4)
+    expected = nested_autograd(model, x, found.indices)
+    assert expected.flatten(1).abs().amax(1)[1:3].min() > 1e-3  # there is a slope to get wrong
+    assert relative(found.values, expected) < 1e-12
+
+
+@pytest.mark.parametrize("name,model", list(models()), ids=lambda v: v if type(v) is str else "")
+def test_every_model_agrees_with_nested_autograd_to_order_four(name, model):
+    torch.manual_seed(2)
+    x = 2 * torch.rand(9, 2, dtype=torch.float64) - 1
+    found = partials(model.double(), x, 4)
+    assert relative(found.values, nested_autograd(model, x, found.indices)) < 1e-12
+
+
+def test_hash_grid_has_the_slopes_of_its_multilinear_cells():
+    torch.manual_seed(3)
+    grid = HashGrid(2, levels=3, log2_table_size=8, finest=32).double()
+    torch.nn.init.normal_(grid.table)
+    x = 2 * torch.rand(9, 2, dtype=torch.float64) - 1
+    found = partials(grid, x, 2)
+    expected = nested_autograd(grid, x, found.indices)
+    assert relative(found.values[[0, 1, 2, 4]], expected[[0, 1, 2, 4]]) < 1e-12
+    assert found[(2, 0)].abs().max() < 1e-9 > found[(0, 2)].abs().max()
+
+
+@pytest.mark.parametrize("name", ["sin", "tanh", "softplus", "sqrt", "own damping"])
+def test_jets_back_propagate(name):
+    """Parameter gradients of a loss on second derivatives, against those by nested autograd."""
+    torch.manual_seed(4)
+    model = MLP(2, 1, width=8, hidden_layers=2, activation=ACTIVATIONS[name]).double()
+    x = 2 * torch.rand(6, 2, dtype=torch.float64) - 1
+    indices = total_degree(2, 2).indices
+    losses = [partials(model, x, 2).values, nested_autograd(model, x, indices)]
+    gradients = [
+        torch.autograd.grad(values.square().sum(), list(model.parameters()), retain_graph=True)
+        for values in losses
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_operators_on_a_polynomial():
+    """x^3 y + y^2 and x y, whose derivatives are known."""
+
+    def field(p):
+        x, y = p[..., :1], p[..., 1:]
+        return torch.cat([x**3 * y + y**2, x * y], dim=-1)
+
+    p = torch.tensor([[2.0, 3.0], [-1.0, 0.5]], dtype=torch.float64)
+    x, y = p.T
+    values, slopes = gradient(field, p)
+    assert torch.allclose(values, torch.stack([x**3 * y + y**2, x * y], -1))
+    assert torch.allclose(slopes[:, 0], torch.stack([3 * x**2 * y, x**3 + 2 * y], -1))
+    assert torch.allclose(divergence(field, p), 3 * x**2 * y + x)
+    assert torch.allclose(laplacian(field, p)[:, 0], 6 * x * y + 2)
+    assert torch.allclose(hessian(field, p)[:, 0, 0, 1], 3 * x**2)
+    assert torch.allclose(partials(field, p, 4)[(3, 1)][:, 0], torch.full_like(x, 6))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-3, 3), st.integers(1, 5), st.floats(0.2, 3))
+def test_sine_derivatives_cycle(x, order, omega):
+    found = derivative(lambda u: torch.sin(omega * u), torch.tensor(x, dtype=torch.float64), order)
+    expected = omega**order * math.sin(omega * x + order * math.pi / 2)
+    assert abs(float(found) - expected) < 1e-12 * max(1, omega**order)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(0, 5))
+def test_number_of_partials(dimensions, order):
+    assert len(total_degree(dimensions, order).indices) == math.comb(dimensions + order, order)
+
+
+OPERATIONS = {
+    "sum": lambda z: (z * z).sum(-1, keepdim=True),
+    "mean": lambda z: torch.sin(z).mean(dim=-1, keepdim=True),
+    "prod": lambda z: z.prod(-1, keepdim=True),
+    "division": lambda z: torch.sin(z) / (2 + z * z),
+    "reverse": lambda z: 1 / (3 - z) - (2 - torch.exp(z)),
+    "where": lambda z: torch.where(z > 0, torch.sin(z), z**3),
+    "matmul": lambda z: torch.tanh(z @ torch.ones(2, 3, dtype=z.dtype)),
+    "shape": lambda z: (z.unsqueeze(-1) * z.unsqueeze(-2)).flatten(-2),
+    "cat": lambda z: torch.cat([z, torch.sin(z), torch.ones(z.shape, dtype=z.dtype)], dim=-1),
+    "transpose": lambda z: torch.sin(z).transpose(-1, -2).reshape(2, -1).movedim(0, -1),
+    "sqrt": lambda z: torch.sqrt(4 + z) + torch.log(4 + z) + (4 + z) ** 1.5,
+    "floor": lambda z: torch.sin(z - torch.floor(z)),
+    "squeeze": lambda z: (z.unsqueeze(-1) ** 2).squeeze(-1).expand(*z.shape),
+    "abs": lambda z: z.abs() * torch.sign(z) * z,
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_tensor_operation(name):
+    torch.manual_seed(5)
+    x = 2 * torch.rand(7, 2, dtype=torch.float64) - 1
+    found = partials(OPERATIONS[name], x, 3)
+    assert relative(found.values, nested_autograd(OPERATIONS[name], x, found.indices)) < 1e-12
+
+
+def test_unknown_operations_fall_back_to_autograd():
+    x = torch.rand(5, 2, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="erfinv"):
+        found = partials(lambda z: torch.erfinv(0.5 * z), x, 2)
+    assert torch.allclose(
+        found.values[1, :, :1],
+        torch.autograd.functional.jacobian(lambda z: torch.erfinv(0.5 * z[:, 0]).sum(), x)[:, :1],
+    )
+
+
+def test_chunks_and_stacks_change_nothing():
+    torch.manual_seed(6)
+    one_by_one = [SIREN(2, 1, width=8, hidden_layers=2).double() for _ in range(3)]
+    x = 2 * torch.rand(1100, 2, dtype=torch.float64) - 1
+    with torch.no_grad():
+        together = partials(stack(one_by_one), x, 2).values
+        apart = torch.stack([partials(m, x, 2).values for m in one_by_one], dim=1)
+    assert torch.allclose(together, apart, rtol=1e-10, atol=1e-9)
+
+
+def test_the_slope_of_damped_sines_at_zero():
+    zero = torch.zeros(3, requires_grad=True)
+    for damping in (sqrt_abs, log_abs, sqrt_relu):
+        (slope,) = torch.autograd.grad(DampedSine(damping)(zero).sum(), zero)
+        assert (slope == 0).all()
+    tiny = torch.tensor([1e-45, -1e-45, 1e-38], requires_grad=True)  # subnormals too
+    (slope,) = torch.autograd.grad(DampedSine(sqrt_abs)(tiny).sum(), tiny)
+    assert torch.isfinite(slope).all() and slope.abs().max() < 1e-15
+
+
+def test_a_jet_tells_what_it_cannot_do():
+    jet = Jet.identity(torch.rand(3, 2), total_degree(2, 1))
+    with pytest.raises(AttributeError, match="no attribute or Taylor rule 'banana'"):
+        jet.banana()

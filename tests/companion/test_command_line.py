@@ -1,0 +1,76 @@
+"""The command line: what a person types, reads, and gets wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from inrkit import paths
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "spder/aa"], "did you mean 'spder/a'?"),
+        (["run", "-p", "step=1"], "did you mean 'steps'?"),
+        (["run", "-p", "steps=many"], "steps is a number"),
+        (["run", "-p", "steps"], "name=value"),
+        (["run", "--profile", "fast"], "known are quick, paper, smoke"),
+        (["run", "--device", "cpu"], "no parameter 'device'"),
+        (["run", "--jobs", "0"], "1 or more"),
+        (["run", "--profile", "smoke"], "steps is a number, got '1e-4' (in YAML write 1.0e-4"),
+        (["data", "fetch", "nothing"], "no data set 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_sentence(project, arguments, said):
+    path = project.notebook("spder/a")
+    path.with_name("a.smoke.yml").write_text("steps: 1e-4\n")
+    done = project.inrkit(*arguments)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (project.root / "results").exists()
+
+
+def test_unreadable_files_are_one_sentence(project):
+    path = project.notebook("spder/a")
+    path.write_text("{")
+    done = project.inrkit("list")
+    assert done.exit_code == 1 and "cannot be read as a notebook" in done.stderr
+    record = project.record("spder/a")
+    record.mkdir(parents=True)
+    (record / "run.json").write_text("{")
+    done = project.inrkit("score")
+    assert done.exit_code == 1 and "run.json cannot be read" in done.stderr
+
+
+def test_list(recorded):
+    listed = json.loads(recorded.inrkit("list", "--json").stdout)
+    found = [(row["id"], row["title"], row["paper"]) for row in listed]
+    assert found == [("spder/a", "An experiment", None)]
+    assert listed[0]["quick"] > 0
+    assert "An experiment" in recorded.inrkit("list").stdout
+
+
+def test_score(recorded):
+    rows = {row["id"]: row for row in json.loads(recorded.inrkit("score", "--json").stdout)}
+    row = rows["spder-018"]
+    assert (row["ours"], row["scale"], row["notebook"]) == (0.5, "reduced", "spder/a")
+    assert row["verdict"] == "not run" and row["hardware"]
+    assert len(rows) == 357 and rows["spder-017"]["ours"] is None
+    assert "spder" in recorded.inrkit("score").stdout
+
+
+def test_data(recorded):
+    sets = json.loads(recorded.inrkit("data", "list", "--json").stdout)
+    assert "skimage" in [row["set"] for row in sets]
+    assert all(row["licence"] and row["files"] for row in sets)
+
+
+def test_the_module_is_the_command():
+    shown = subprocess.run(
+        [sys.executable, "-m", "inrkit", "--help"], cwd=paths.ROOT, capture_output=True, text=True
+    )
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in ("list", "run", "score", "verify", "book", "lab"))

@@ -1,0 +1,190 @@
+"""Records as a notebook makes them, read back with the csv and json modules."""
+
+import csv
+import hashlib
+import json
+import shutil
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from inrkit import paths
+from inrkit.companion import CompanionError, Record, machine, records
+from inrkit.signals import registry
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    monkeypatch.setattr("inrkit.paths.RESULTS", tmp_path)
+    return Record("spder/test", metrics=["psnr"])
+
+
+def under_runner(folder, monkeypatch, **context):
+    stated = {"id": "spder/test", "profile": "paper", "overrides": {}, "parameters": {}, **context}
+    (folder / "context.json").write_text(json.dumps(stated))
+    monkeypatch.setenv("INRKIT_RECORD", str(folder))
+    return Record("spder/test", metrics=["psnr"])
+
+
+def test_metrics_are_tidy(record):
+    record.add("psnr", 36.6, model="SIREN", claim="spder-034", spread=2.3, n=16, seed=0, step=500)
+    record.add("psnr", np.float32(30), model="ReLU", image="a, b")
+    record.save()
+    with (record.folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    columns = ["claim", "model", "step", "image", "metric", "value", "spread", "n", "seed", "unit"]
+    assert list(rows[0]) == columns
+    assert rows[0]["unit"] == "dB"  # the claim's own
+    assert [float(row["value"]) for row in rows] == [36.6, 30.0]
+    assert (rows[0]["step"], rows[1]["step"], rows[1]["image"]) == ("500", "", "a, b")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "more", "said"),
+    [
+        ("ssim", 1.0, {}, "not promised"),
+        ("psnr", float("nan"), {}, "finite"),
+        ("psnr", 1.0, {"spread": float("inf")}, "finite"),
+        ("psnr", "many", {}, "number"),
+        ("psnr", 1.0, {"claim": "spder-999"}, "no claim 'spder-999'"),
+        ("psnr", 1.0, {"claim": "spder-034", "unit": "%"}, "is in dB"),
+    ],
+)
+def test_bad_numbers_end_in_a_sentence(record, metric, value, more, said):
+    with pytest.raises(CompanionError, match=said) as caught:
+        record.add(metric, value, **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_row_answers_a_claim(record):
+    record.add("psnr", 1.0, claim="spder-034")
+    with pytest.raises(CompanionError, match="already"):
+        record.add("psnr", 2.0, claim="spder-034")
+
+
+def test_a_promised_metric_must_come(record):
+    with pytest.raises(CompanionError, match="never recorded: psnr"):
+        record.save()
+
+
+def test_figures_are_small_text_or_pictures(record):
+    curve, axes = plt.subplots()
+    axes.plot([0, 1])
+    axes.set_title("readable words")
+    record.figure(curve, "curve")
+    svg = (record.folder / "figures/curve.svg").read_text()
+    assert "readable words" in svg and len(svg) < 30_000
+    pixels, axes = plt.subplots()
+    axes.imshow(np.random.default_rng(0).random((99, 99)))
+    record.figure(pixels, "pixels", raster=True)
+    assert Image.open(record.folder / "figures/pixels.webp").format == "WEBP"
+    assert not plt.get_fignums()
+    record.add("psnr", 1.0)
+    record.save()
+    run = json.loads((record.folder / "run.json").read_text())
+    assert run["figures"] == ["curve.svg", "pixels.webp"]
+
+
+def test_the_same_figure_is_the_same_file(record):
+    for name in ("a", "b"):
+        figure, axes = plt.subplots()
+        axes.plot([1, 2, 1])
+        record.figure(figure, name)
+    first, second = (record.folder / f"figures/{name}.svg" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def sum_of(sums):
+    """The sum of a data set: of its items' sums, joined."""
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def test_circumstances(record):
+    signal = SimpleNamespace(name="mine", sha256="ab")
+    record.used(signal)
+    record.used("camera")
+    record.used(registry.dataset("skimage", 2), of=800)
+    record.note("centre crops")
+    record.add("psnr", 1.0)
+    record.save()
+    run = json.loads((record.folder / "run.json").read_text())
+    sums = {item.name: item.sha256 for item in registry.items("skimage")}
+    assert run["data"] == [
+        {"name": "mine", "sha256": "ab", "n": 1, "of": 1},
+        {"name": "camera", "sha256": sums["camera"], "n": 1, "of": 1},
+        {"name": "skimage", "sha256": sum_of(list(sums.values())[:2]), "n": 2, "of": 800},
+    ]
+    assert (run["scale"], run["profile"], run["notes"]) == (
+        "reduced",
+        "interactive",
+        ["centre crops"],
+    )
+    assert run["device"]["kind"] == "cpu" and run["device"]["name"]
+    assert run["peak_memory_mib"]["process"] > 10
+    assert run["seconds"] >= 0 and run["start"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("context", "n", "of", "scale"),
+    [
+        ({}, 16, 16, "full"),
+        ({}, 16, 800, "subset"),
+        ({"overrides": {"n_items": 2, "seed": 1, "device": "cpu"}}, 2, 800, "subset"),
+        ({"overrides": {"steps": 2}}, 16, 16, "reduced"),
+        ({"profile": "quick"}, 16, 16, "reduced"),
+    ],
+)
+def test_scale(tmp_path, monkeypatch, context, n, of, scale):
+    record = under_runner(tmp_path, monkeypatch, **context)
+    record.used("data", sha256="ab", n=n, of=of)
+    assert record.scale() == scale
+
+
+def test_verdicts_of_this_notebook(tmp_path, monkeypatch):
+    record = under_runner(tmp_path, monkeypatch)
+    record.add("psnr", 36.0, claim="spder-034")
+    record.add("psnr", 10.0, claim="spder-036")
+    table = record.verdicts().data
+    assert list(table["verdict"]) == ["reproduced", "not reproduced"]
+    assert list(table["deviation"]) == ["-0.6 dB", "-75.7 dB"]
+
+
+def test_checkpoints_stay_with_the_code_that_made_them(tmp_path, monkeypatch, record):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    module = tmp_path / "inrkit/training/fit.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("def fit():\n    return 1\n")
+    record.checkpoint("a/b").write_text("old")
+    module.write_text("def fit():  # the same code\n    return 1\n")
+    assert record.checkpoint("a/b").read_text() == "old"
+    module.write_text("def fit():\n    return 2\n")
+    assert not record.checkpoint("a/b").exists()
+
+
+def test_another_notebooks_record(tmp_path, monkeypatch):
+    with pytest.raises(CompanionError, match="opens the record 'spder/test'"):
+        under_runner(tmp_path, monkeypatch, id="siren/other")
+
+
+def test_what_the_registry_does_not_know():
+    assert records.registered("nobody's") is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_and_whether_the_tree_is_clean(tmp_path, monkeypatch):
+    monkeypatch.setattr("inrkit.paths.ROOT", tmp_path)
+    assert machine.commit() == {"commit": None, "clean": None}
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    (tmp_path / "file").touch()
+    for arguments in (("init",), ("add", "file"), (*identity, "commit", "-m", "first")):
+        machine._git(*arguments)
+    assert machine.commit() == {"commit": machine._git("log", "-1", "--format=%H"), "clean": True}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/new").touch()
+    assert machine.commit()["clean"]  # records are no source
+    (tmp_path / "file").write_text("changed")
+    assert machine.commit()["clean"] is False

@@ -1,0 +1,162 @@
+"""Runs from start to record, through the command line, each in a project of its own."""
+
+import json
+import time
+
+import nbformat
+
+NUMBER = 'record.add("mse", steps)'
+
+
+def run_json(project, id, profile="quick"):
+    return json.loads((project.record(id, profile) / "run.json").read_text())
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_a_run_is_recorded_kept_and_repeated_when_something_changes(project):
+    path = project.notebook("spder/a", "import os", NUMBER)
+    first = project.inrkit("run", "spder/a")
+    assert first.exit_code == 0, first.stderr
+    assert "results/quick/spder/a" in first.stdout
+    assert "encryption" not in first.stderr  # of ipykernel 7
+    folder = project.record("spder/a")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"metrics.csv", "run.json", "figures", "notebook.ipynb"}
+    assert run_json(project, "spder/a")["parameters"] == {"steps": 3, "n_items": 1}
+    assert str(project.root) not in (folder / "notebook.ipynb").read_text()
+    before = contents(folder)
+    assert "unchanged, kept" in project.inrkit("run", "spder/a").stdout
+    assert contents(folder) == before
+
+    content = nbformat.read(path, as_version=4)
+    content.cells[0].source = "# A better title"  # prose is brought up to date without a run
+    nbformat.write(content, path)
+    assert "kept" in project.inrkit("run").stdout
+    executed = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    assert executed.cells[0].source == "# A better title"
+    assert run_json(project, "spder/a")["start"] == json.loads(before_run(before))["start"]
+
+    changed = project.inrkit("run", "spder/a", "-p", "steps=1e1")
+    assert "unchanged" not in changed.stdout
+    assert run_json(project, "spder/a")["parameters"]["steps"] == 10
+    assert "0 with problems" in project.inrkit("verify").stdout
+
+
+def before_run(before):
+    return next(value for path, value in before.items() if path.name == "run.json")
+
+
+def test_package_code_and_profiles(project):
+    module = project.root / "inrkit/calculus/test_only.py"
+    module.write_text("factor = 2")
+    source = "from inrkit.calculus.test_only import factor\nrecord.add('mse', factor * steps)"
+    path = project.notebook("spder/a", source)
+    (project.root / "inrkit/calculus/__init__.py").write_text("")
+    path.with_name("a.smoke.yml").write_text("steps: 1\n")
+    assert project.inrkit("run", "--profile", "smoke").exit_code == 0
+    assert "2.0" in (project.record("spder/a", "smoke") / "metrics.csv").read_text()
+    module.write_text("factor = 7")
+    again = project.inrkit("run", "--profile", "smoke")
+    assert "unchanged" not in again.stdout
+    assert "7.0" in (project.record("spder/a", "smoke") / "metrics.csv").read_text()
+
+
+SLOW = """
+import time
+path = record.checkpoint(f"counter-{steps}")
+first = int(path.read_text()) if path.exists() else 0
+for step in range(first, steps):
+    time.sleep(0.05)
+    path.write_text(str(step + 1))
+record.add("mse", steps - first)
+"""
+
+
+def test_a_kill_leaves_the_old_record_whole_and_the_next_run_resumes(project):
+    project.notebook("spder/a", SLOW)
+    assert project.inrkit("run").exit_code == 0
+    before = contents(project.record("spder/a"))
+    process = project.start("run", "-p", "steps=100")
+    counter = None
+    while counter is None or int(counter.read_text() or 0) < 20:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+        found = (project.root / "results/.checkpoints").rglob("counter-100.pt")
+        counter = next(found, None)
+    process.kill()
+    process.wait()
+    assert contents(project.record("spder/a")) == before
+    resumed = project.inrkit("run", "-p", "steps=100")
+    assert resumed.exit_code == 0, resumed.stderr
+    table = (project.record("spder/a") / "metrics.csv").read_text().splitlines()
+    done = dict(zip(table[0].split(","), table[1].split(","), strict=True))
+    assert float(done["value"]) <= 80  # steps done in the second attempt
+    run = run_json(project, "spder/a")
+    assert run["attempts"] == 2 and run["seconds"] > 100 * 0.05
+
+
+def test_a_kill_between_the_two_renames_is_mended(project):
+    project.notebook("spder/a", NUMBER)
+    project.inrkit("run")
+    record = project.record("spder/a")
+    before = contents(record)
+    record.rename(project.root / "results/.partial/quick/spder/a/previous")
+    assert "1 records, 0 with problems" in project.inrkit("verify").stdout
+    assert contents(record) == before
+
+
+def test_two_at_once_and_the_reader_of_records_last(project):
+    seen = "import pathlib, os\nrecord.add('mse', int(os.environ['OMP_NUM_THREADS']))"
+    project.notebook("spder/a", seen)
+    project.notebook("spder/b", seen)
+    reader = (
+        "from inrkit.companion import store\nrecord.add('mse', len(store.records('quick')), n=1)"
+    )
+    project.notebook("beyond/scorecard", reader, reads="records")
+    done = project.inrkit("run", "--jobs", "2")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith("beyond/scorecard")
+    table = (project.record("beyond/scorecard") / "metrics.csv").read_text()
+    assert ",2.0," in table  # both others were there
+    kept = project.inrkit("run")
+    assert kept.stdout.count("unchanged, kept") == 3
+    project.notebook("spder/a", seen, "pass")
+    changed = project.inrkit("run")
+    assert changed.stdout.count("unchanged, kept") == 1  # b alone
+
+
+def test_a_failure_names_notebook_cell_and_error(project):
+    project.notebook("spder/a", "raise ValueError('no such image')", parameters="steps = 1")
+    project.notebook("spder/b", NUMBER)
+    failed = project.inrkit("run", "--keep-going", "-p", "steps=2")
+    assert failed.exit_code == 1
+    assert failed.stderr.strip() == "inrkit: spder/a, code cell 3: ValueError: no such image"
+    assert project.record("spder/b").exists() and not project.record("spder/a").exists()
+
+
+def test_a_dead_kernel_and_a_forgotten_save(project):
+    project.notebook("spder/a", "import os; os._exit(1)")
+    path = project.notebook("spder/b", NUMBER)
+    content = nbformat.read(path, as_version=4)
+    content.cells.pop()
+    nbformat.write(content, path)
+    failed = project.inrkit("run", "--keep-going", "--jobs", "2")
+    lines = sorted(failed.stderr.strip().splitlines())
+    assert failed.exit_code == 1 and len(lines) == 2
+    assert "spder/a, code cell 3: the kernel died" in lines[0]
+    assert "spder/b: metrics.csv is missing" in lines[1]
+
+
+def test_a_run_of_the_same_notebook_is_kept_out(project):
+    project.notebook("spder/a", SLOW)
+    process = project.start("run", "-p", "steps=100")
+    while not list((project.root / "results/.partial").rglob("context.json")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    second = project.inrkit("run")
+    process.kill()
+    process.wait()
+    assert second.exit_code == 1 and "being run by another process" in second.stderr

@@ -1,0 +1,175 @@
+"""Models against formulas written out by hand, published counts and stacks one by one."""
+
+import numpy as np
+import pytest
+import torch
+
+from inrkit.calculus import gradient
+from inrkit.fields import (
+    MLP,
+    RBF,
+    SIREN,
+    SPDER,
+    FourierFeatures,
+    HashGrid,
+    PositionalEncoding,
+    count_parameters,
+    siren_gradient,
+    sqrt_abs,
+    stack,
+    unstack,
+)
+
+
+def network(model):
+    return lambda encoding: torch.nn.Sequential(encoding, model(encoding.out_features, 1))
+
+
+def small(in_features, out_features):
+    return MLP(in_features, out_features, width=7, hidden_layers=2)
+
+
+MODELS = {
+    "MLP": lambda: small(2, 3),
+    "SIREN": lambda: SIREN(2, 3, width=7, hidden_layers=2),
+    "SPDER": lambda: SPDER(2, 3, width=7, hidden_layers=2),
+    "PE": lambda: network(small)(PositionalEncoding(2, bands=3)),
+    "FFN": lambda: network(small)(FourierFeatures(2, features=4)),
+    "RBF": lambda: network(small)(RBF(2, features=5)),
+    "hash": lambda: network(small)(HashGrid(2, levels=3, log2_table_size=6, finest=32)),
+}
+
+
+def test_the_papers_parameter_counts():
+    assert count_parameters(SIREN(2, 1)) == 198_401  # 2 -> 4 x 256 -> 1
+    assert count_parameters(SPDER(2, 1)) == 329_985  # 7 linear maps
+
+
+def numpy_forward(model, x, omega, activation):
+    *hidden, last = [(p.weight.detach().numpy(), p.bias.detach().numpy()) for p in model.layers]
+    for weight, bias in hidden:
+        x = activation(omega * (x @ weight.T + bias))
+    return x @ last[0].T + last[1]
+
+
+def test_forward_passes_are_the_equations():
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 2))
+    points = torch.from_numpy(x)
+    cases = [
+        (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
+        (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
+        (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
+        (MLP(2, 1, width=9), 1.0, lambda u: np.maximum(u, 0)),
+    ]
+    for model, omega, activation in cases:
+        ours = model.double()(points).detach().numpy()
+        assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
+
+
+@pytest.mark.parametrize("model", [SIREN, SPDER])
+def test_sinusoidal_initialization(model):
+    torch.manual_seed(0)
+    layers = model(2, 1, width=128, hidden_layers=3).layers
+    bounds = [1 / 2] + [np.sqrt(6 / 128) / 30] * 3
+    for layer, bound in zip(layers, bounds, strict=True):
+        largest = layer.weight.abs().max().item()
+        assert 0.95 * bound < largest <= bound
+        assert layer.bias.abs().max() <= 1 / np.sqrt(layer.weight.shape[-1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stack_is_its_models_one_by_one(name):
+    torch.manual_seed(1)
+    models = [MODELS[name]().double() for _ in range(3)]
+    together = stack(models)
+    shared = 2 * torch.rand(11, 2, dtype=torch.float64) - 1
+    own = 2 * torch.rand(3, 11, 2, dtype=torch.float64) - 1
+    assert type(together) is type(models[0])
+    for x in (shared, own):
+        expected = torch.stack([m(x if x.ndim == 2 else x[i]) for i, m in enumerate(models)])
+        assert torch.allclose(together(x), expected, atol=1e-11)
+    together(own).square().sum().backward()
+    for i, model in enumerate(models):
+        model(own[i]).square().sum().backward()
+        for stacked, alone in zip(together.parameters(), model.parameters(), strict=True):
+            assert torch.allclose(stacked.grad[i], alone.grad, atol=1e-9)
+    assert torch.equal(unstack(together, 1)(shared), models[1](shared))
+
+
+def test_stacks_of_stacks():
+    models = [stack([SIREN(2, 1, width=4) for _ in range(2)]) for _ in range(3)]
+    assert stack(models)(torch.rand(5, 2)).shape == (3, 2, 5, 1)
+
+
+def test_stack_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="at least one"):
+        stack([])
+    with pytest.raises(ValueError, match="one class with parameters of equal shapes"):
+        stack([SIREN(2, 1, width=4), SIREN(2, 1, width=5)])
+
+
+def test_positional_encoding_frequencies():
+    x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+    found = set(PositionalEncoding(2, bands=3)(x)[0].numpy().round(12))
+    expected = {*x[0].tolist()}
+    for i in range(3):
+        for value in (0.3, -0.7):
+            expected |= {np.sin(2**i * np.pi * value), np.cos(2**i * np.pi * value)}
+    assert found == {round(float(v), 12) for v in expected}
+
+
+def test_fourier_features_are_gaussian():
+    torch.manual_seed(2)
+    frequencies = FourierFeatures(2, features=4000, scale=3.0).frequencies / (2 * torch.pi)
+    assert abs(frequencies.std().item() - 3) < 0.1 and abs(frequencies.mean().item()) < 0.1
+
+
+def test_rbf_is_its_formula():
+    rbf = RBF(2, features=6, width=0.4).double()
+    x = 2 * torch.rand(8, 2, dtype=torch.float64) - 1
+    squared = torch.cdist(x, rbf.centres) ** 2
+    assert torch.allclose(rbf(x), torch.exp(-squared / (2 * 0.4**2)))
+
+
+def test_a_dense_hash_grid_is_bilinear_interpolation():
+    """A level whose table holds every corner, against SciPy."""
+    from scipy.interpolate import RegularGridInterpolator
+
+    grid = HashGrid(2, levels=1, features=1, log2_table_size=8, coarsest=15, finest=15).double()
+    torch.nn.init.normal_(grid.table)
+    x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    corners = np.linspace(-1, 1, 16)
+    table = grid.table.detach().numpy()[:256, 0].reshape(16, 16).T  # first coordinate fastest
+    expected = RegularGridInterpolator((corners, corners), table)(x.numpy())
+    assert np.allclose(grid(x)[:, 0].detach().numpy(), expected)
+
+
+def test_hash_grid_is_continuous_and_collides_only_where_it_must():
+    grid = HashGrid(2, levels=4, log2_table_size=6, coarsest=4, finest=64).double()
+    torch.nn.init.normal_(grid.table)
+    edge = torch.linspace(-1, 1, 65, dtype=torch.float64)
+    line = torch.stack([edge, torch.full_like(edge, 0.123)], -1)
+    step = 1e-9 * torch.tensor([1.0, 0.0], dtype=torch.float64)
+    inner = line[1:-1]
+    assert (grid(inner - step) - grid(inner + step)).abs().max() < 1e-5
+    corners = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    rows = grid.rows(corners.reshape(25, 1, 1, 2).expand(25, 4, 1, 2))[:, 0, 0]
+    assert len(rows.unique()) == 25  # the first level fits its table
+
+
+def test_siren_gradient_is_equation_seven():
+    torch.manual_seed(3)
+    model = SIREN(2, 3, width=10).double()
+    x = 2 * torch.rand(6, 2, dtype=torch.float64) - 1
+    automatic = torch.stack([torch.autograd.functional.jacobian(model, p) for p in x])
+    assert torch.allclose(siren_gradient(model, x), automatic, rtol=1e-10)
+    assert torch.allclose(gradient(model, x)[1], automatic, rtol=1e-10)
+
+
+def test_the_literal_reading_of_spder_differs():
+    torch.manual_seed(4)
+    x = torch.rand(5, 2)
+    paper = SPDER(2, 1, width=8)
+    literal = SPDER(2, 1, width=8, damping=lambda u: sqrt_abs(u / 30))
+    literal.load_state_dict(paper.state_dict())
+    assert (paper(x) - literal(x)).abs().max() > 1e-3

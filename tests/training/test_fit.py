@@ -1,0 +1,204 @@
+"""The loop against plain PyTorch, against itself interrupted, and one signal at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from inrkit.fields import MLP, SIREN, stack
+from inrkit.training import CheckpointError, NonFiniteLoss, Regression, chunk_rows, fit, stepper
+
+
+def problem(seed=0, n=200, dtype=torch.float32):
+    torch.manual_seed(seed)
+    coords = 2 * torch.rand(n, 2, dtype=dtype) - 1
+    return Regression(coords, torch.sin(5 * coords.sum(-1, keepdim=True)))
+
+
+def model(seed=0, **kwargs):
+    torch.manual_seed(seed)
+    return SIREN(2, 1, width=16, hidden_layers=2, **kwargs)
+
+
+def plain_loop(network, loss, steps, lr):
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = torch.nn.functional.mse_loss(network(loss.coords), loss.values)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return torch.tensor(losses, dtype=loss.values.dtype)
+
+
+@pytest.mark.parametrize("chunk", [None, 7, 64, 1000])
+def test_chunked_steps_are_full_batch_steps(chunk):
+    loss = problem(dtype=torch.float64)
+    ours = fit(model().double(), loss, steps=30, lr=1e-3, chunk=chunk, progress=False).losses
+    assert torch.allclose(ours, plain_loop(model().double(), loss, 30, 1e-3), rtol=1e-9)
+
+
+def test_shares_add_up_to_the_loss():
+    loss, network = problem(), model()
+    whole = loss(network, slice(0, len(loss)))
+    parts = sum(loss(network, slice(i, i + 33)) for i in range(0, len(loss), 33))
+    expected = torch.nn.functional.mse_loss(network(loss.coords), loss.values)
+    assert torch.allclose(whole, expected) and torch.allclose(parts, expected)
+
+
+def test_a_stack_trains_each_signal_as_alone():
+    losses = [problem(seed, dtype=torch.float64) for seed in range(3)]
+    alone = [
+        fit(model(i).double(), loss, steps=20, lr=1e-3, progress=False)
+        for i, loss in enumerate(losses)
+    ]
+    together = fit(
+        stack([model(i).double() for i in range(3)]),
+        Regression(
+            torch.stack([loss.coords for loss in losses]),
+            torch.stack([loss.values for loss in losses]),
+        ),
+        steps=20,
+        lr=1e-3,
+        progress=False,
+    )
+    expected = torch.stack([result.losses for result in alone], dim=-1)
+    assert torch.allclose(together.losses, expected, rtol=1e-8)
+
+
+def test_snapshots_are_the_model_after_so_many_steps():
+    result = fit(model(), problem(), steps=12, lr=1e-3, snapshots=[4, 12], progress=False)
+    shorter = fit(model(), problem(), steps=4, lr=1e-3, progress=False)
+    x = torch.rand(9, 2)
+    expected = shorter.model(x)
+    assert torch.equal(result.at(4)(x), expected)
+    assert not torch.equal(result.at(12)(x), expected)
+
+
+def test_schedule_multiplies_the_learning_rate():
+    loss = problem()
+    frozen = fit(model(), loss, steps=9, lr=1e-3, schedule=lambda k: float(k < 3), progress=False)
+    for moved, kept in zip(
+        frozen.model.parameters(),
+        fit(model(), loss, steps=3, lr=1e-3, progress=False).model.parameters(),
+        strict=True,
+    ):
+        assert torch.allclose(moved, kept)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_fit import model, problem
+from inrkit.training import fit
+class Killer:
+    def __init__(self, loss): self.loss, self.count = loss, 0; self.values = loss.values
+    def __len__(self): return len(self.loss)
+    def __call__(self, network, rows):
+        self.count += 1
+        if self.count == 22: os.kill(os.getpid(), signal.SIGKILL)
+        return self.loss(network, rows)
+Killer.__name__ = "Regression"
+loss = Killer(problem()); loss.coords = loss.loss.coords
+fit(model(), loss, steps=40, lr=1e-3, checkpoint=Path({path!r}), checkpoint_seconds=0,
+    snapshots=[5, 40], progress=False)
+"""
+
+
+def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
+    path = tmp_path / "fit.pt"
+    tests = os.path.dirname(__file__)
+    code = INTERRUPTED.format(tests=tests, path=str(path))
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    (written,) = tmp_path.glob("fit.*.pt")
+    assert 10 < torch.load(written)["step"] < 40
+    arguments = {"steps": 40, "lr": 1e-3, "snapshots": [5, 40], "progress": False}
+    resumed = fit(model(), problem(), checkpoint=path, **arguments)
+    whole = fit(model(), problem(), **arguments)
+    assert torch.equal(resumed.losses, whole.losses)
+    for step in (5, 40):
+        for name, tensor in whole.snapshots[step].items():
+            assert torch.equal(resumed.snapshots[step][name], tensor)
+
+
+def test_a_finished_fit_is_not_repeated_and_another_is_not_mistaken_for_it(tmp_path):
+    path = tmp_path / "fit.pt"
+    first = fit(model(), problem(), steps=50, lr=1e-3, checkpoint=path, progress=False)
+    begin = time.perf_counter()
+    again = fit(model(), problem(), steps=50, lr=1e-3, checkpoint=path, progress=False)
+    assert torch.equal(first.losses, again.losses) and again.seconds < 10 * first.seconds
+    assert time.perf_counter() - begin < 5
+    others = [
+        (model(1), problem(), 1e-3),
+        (model(), problem(1), 1e-3),
+        (model(), problem(), 2e-3),
+        (model(omega_0=29.0), problem(), 1e-3),
+    ]
+    for network, loss, lr in others:
+        found = fit(network, loss, steps=50, lr=lr, checkpoint=path, progress=False)
+        assert not torch.equal(found.losses, first.losses)
+    assert len(list(tmp_path.glob("fit.*.pt"))) == 1 + len(others)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "fit.pt"
+    fit(model(), problem(), steps=3, checkpoint=path, progress=False)
+    (written,) = tmp_path.glob("fit.*.pt")
+    written.write_bytes(written.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="is damaged; delete it"):
+        fit(model(), problem(), steps=3, checkpoint=path, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_fit(tmp_path):
+    network = MLP(2, 1, width=8, hidden_layers=1, activation=torch.exp)
+    with pytest.raises(NonFiniteLoss, match=r"at step \d+ with learning rate 1e\+10"):
+        fit(network, problem(), steps=50, lr=1e10, progress=False)
+
+
+def test_values_must_be_finite_and_as_many_as_coordinates():
+    with pytest.raises(ValueError, match="not finite"):
+        Regression(torch.zeros(2, 2), torch.tensor([[1.0], [float("nan")]]))
+    with pytest.raises(ValueError, match="got 3 values for 2 coordinates"):
+        Regression(torch.zeros(2, 2), torch.zeros(3, 1))
+
+
+def test_chunks_follow_the_width_and_the_number_of_signals():
+    wide, narrow = SIREN(2, 1, width=512), SIREN(2, 1, width=64)
+    assert chunk_rows(wide) < chunk_rows(narrow)
+    assert chunk_rows(stack([narrow] * 16)) < chunk_rows(narrow)
+
+
+def test_the_stepper_takes_the_steps_of_fit():
+    loss, network = problem(), model()
+    step = stepper(network, loss, lr=1e-3)
+    for _ in range(5):
+        step()
+    expected = fit(model(), loss, steps=5, lr=1e-3, progress=False).model
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_progress_goes_to_a_file_where_one_is_asked_for(tmp_path, monkeypatch):
+    path = tmp_path / "progress.json"
+    monkeypatch.setenv("INRKIT_PROGRESS", str(path))
+    fit(model(), problem(), steps=4, name="a fit")
+    assert json.loads(path.read_text()) == {"name": "a fit", "step": 4, "steps": 4}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_follows_the_cpu():
+    loss = problem()
+    cuda = Regression(loss.coords.cuda(), loss.values.cuda())
+    ours = fit(model().cuda(), cuda, steps=20, lr=1e-3, progress=False).losses
+    assert torch.allclose(
+        ours, fit(model(), loss, steps=20, lr=1e-3, progress=False).losses, rtol=1e-3
+    )
