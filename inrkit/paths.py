@@ -4,6 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "data" / "claims.csv"
+REASONS = ROOT / "data" / "reasons.csv"
 REGISTRY = ROOT / "data" / "registry.csv"
 RESULTS = ROOT / "results"
 NOTEBOOKS = ROOT / "notebooks"

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 from inrkit import paths
 from inrkit.companion import store
 from inrkit.companion.notebooks import Notebook
+from inrkit.companion.store import Place
 
 PACKAGE = "inrkit"
-FITTING = ("calculus", "solvers", "fields", "signals", "training")
+FITTING = ("calculus", "solvers", "fields", "signals", "training")  # what a fit runs through
 RECORDER = ("companion/__init__.py", "companion/records.py")  # writes numbers down, makes none
 
 
@@ -30,15 +32,20 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
     parts = [*cells, json.dumps(parameters, sort_keys=True, default=str)]
     parts += [normalized(path) for path in reached("\n".join(cells))]
     if notebook.reads_records:
-        parts += [paths.CLAIMS.read_text(encoding="utf-8"), *_records(notebook.id)]
+        parts += [path.read_text(encoding="utf-8") for path in (paths.CLAIMS, paths.REASONS)]
+        parts += _records(notebook.id)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def fitting_code() -> str:
-    """Hash (12 hexadecimal digits) of the part of the package that a fit runs through."""
+def checkpoints(place: Place) -> Path:
+    """Folder of the checkpoints that the package's present code made; others are removed."""
     folders = (paths.ROOT / PACKAGE / name for name in FITTING)
     sources = [normalized(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+    code = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+    for outdated in place.checkpoints.glob("*"):
+        if outdated.name != code:
+            shutil.rmtree(outdated)
+    return place.checkpoints / code
 
 
 def code_cells(notebook: Notebook) -> list[str]:

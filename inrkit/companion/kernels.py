@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from inrkit.companion.notebooks import Notebook
 
 INJECTED = "injected-parameters"
 KERNEL_ERRORS = (DeadKernelError, RuntimeError, TimeoutError, zmq.ZMQError)
+ATTEMPTS = 3  # to start a kernel
 START_TIMEOUT = 120  # seconds; a loaded machine takes its time
 RUNNING: set[PapermillNotebookClient] = set()
 LOGGER = logging.getLogger("inrkit.companion.kernels")  # silent: errors become a sentence here
@@ -55,6 +57,12 @@ class Engine(NBClientEngine):
         on_cell: Callable[[], None],
         **_: Any,
     ) -> None:
+        turn = _Turn()
+
+        def begin(cell: Any, cell_index: int) -> None:
+            turn.end()  # the kernel answers
+            on_start(cell_index)
+
         client = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
@@ -62,14 +70,30 @@ class Engine(NBClientEngine):
             startup_timeout=START_TIMEOUT,
             timeout=None,
             log=LOGGER,
-            on_cell_execute=lambda cell, cell_index: on_start(cell_index),
+            on_cell_execute=begin,
             on_cell_executed=lambda **_: on_cell(),
         )
         RUNNING.add(client)
         try:
             client.execute(env={**os.environ, **environment}, cwd=str(folder))
         finally:
+            turn.end()
             RUNNING.discard(client)
+
+
+class _Turn:
+    """Kernels start one after the other: those that start at once may draw the same port."""
+
+    lock = threading.Lock()
+
+    def __init__(self):
+        self.lock.acquire()
+        self.waiting = True
+
+    def end(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self.lock.release()
 
 
 papermill_engines.register("inrkit", Engine)
@@ -106,12 +130,13 @@ def execute(
         )
 
     try:
-        try:
-            attempt()
-        except KERNEL_ERRORS:
-            if started:
-                raise
-            attempt()  # two kernels that start at once may draw the same port
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                attempt()
+                break
+            except KERNEL_ERRORS:  # another program may have drawn the same port
+                if started or not left:
+                    raise
     except PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
         place = f"{notebook.id}, code cell {_code_cell(output, error.cell_index)}"

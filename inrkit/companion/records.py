@@ -16,7 +16,7 @@ import pandas as pd
 from IPython.display import HTML, SVG, display
 
 from inrkit import paths
-from inrkit.companion import claims, fingerprint, machine, store
+from inrkit.companion import claims, machine, store
 from inrkit.companion.errors import CompanionError
 
 FOLDER = "INRKIT_RECORD"  # environment variable: the folder that the runner prepared
@@ -57,9 +57,8 @@ class Record:
 
     def checkpoint(self, name: str) -> Path:
         """A path for a fit's checkpoint: a stopped run goes on, an equal fit is not repeated."""
-        place = store.Place(self.id, self.context["profile"])
-        folder = place.checkpoints(fingerprint.fitting_code())
-        folder.mkdir(exist_ok=True)
+        folder = Path(self.context["checkpoints"])
+        folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name.replace('/', '-')}.pt"
 
     def used(self, source: Any, *, sha256: str | None = None, n: int = 1, of: int = 1) -> None:
@@ -271,12 +270,15 @@ def registered(name: str, n: int = 1) -> str | None:
 def _interactive(id: str) -> dict[str, Any]:
     """The circumstances of a run without the runner: parameters as they stand in the notebook."""
     import __main__
+    from inrkit.companion.fingerprint import checkpoints
     from inrkit.companion.notebooks import Notebook
 
     path = paths.NOTEBOOKS / f"{id}.ipynb"
     declared = Notebook(id, path).defaults if path.exists() else {}
     parameters = {name: getattr(__main__, name, value) for name, value in declared.items()}
-    return {"id": id, "profile": "interactive", "overrides": {}, "parameters": parameters}
+    kept = str(checkpoints(store.Place(id, "interactive")))
+    return {"id": id, "profile": "interactive", "overrides": {}, "parameters": parameters,
+            "checkpoints": kept}  # fmt: skip
 
 
 def _finite(metric: str, value: Any) -> float | None:

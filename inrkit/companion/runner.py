@@ -154,7 +154,7 @@ def _run(job: Job, progress: "Progress") -> str:
         working = place.working(mark)
         if job.force:
             shutil.rmtree(working, ignore_errors=True)
-            shutil.rmtree(place.checkpoints(fingerprint.fitting_code()), ignore_errors=True)
+            shutil.rmtree(place.checkpoints, ignore_errors=True)
         if not store.is_complete(working):
             _prepare(job, working, mark)
             progress.start(job, working)
@@ -205,6 +205,7 @@ def _prepare(job: Job, working: Path, mark: str) -> None:
         "overrides": dict(job.overrides),
         "parameters": job.parameters,
         "fingerprint": mark,
+        "checkpoints": str(fingerprint.checkpoints(job.place)),
         "started": time.time(),
         "spent": spent,
         "attempts": attempts + 1,

@@ -1,9 +1,12 @@
 """All claims beside what was measured."""
 
+import csv
+from fnmatch import fnmatch
 from typing import Any
 
 import pandas as pd
 
+from inrkit import paths
 from inrkit.companion import claims, store
 from inrkit.companion.claims import Claim
 
@@ -12,14 +15,36 @@ def scorecard() -> pd.DataFrame:
     """One row a claim, in the order of ``data/claims.csv``.
 
     Columns: ``id, paper, source, experiment, setting, metric, unit, claimed, claimed_spread, ours,
-    spread, n, deviation, deviation_unit, verdict, scale, profile, hardware, start, notebook``.
-    Records of the profile "paper" win over those of "quick".
+    spread, n, deviation, deviation_unit, verdict, scale, profile, hardware, start, notebook,
+    reason``. Records of the profile "paper" win over those of "quick".
     """
     measured = measurements()
     values = {id: row["ours"] for id, row in measured.items()}
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [_row(claim, measured.get(claim.id), values) for claim in claims.claims().values()]
     )
+    known = _reasons()
+    return table.assign(reason=[_reason(row, known) for row in table.itertuples()])
+
+
+def _reasons() -> list[dict[str, str]]:
+    """Why claims did not come out as printed: ``data/reasons.csv``, first match wins."""
+    with paths.REASONS.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _reason(row: Any, known: list[dict[str, str]]) -> str:
+    if row.verdict == claims.REPRODUCED:
+        return ""
+    for entry in known:
+        if (
+            fnmatch(row.id, entry["pattern"])
+            or entry["pattern"] == f"{row.paper}: {row.experiment}"
+        ):
+            return entry["reason"]
+    if row.verdict == claims.NOT_RUN:
+        return "at reduced settings only" if row.notebook else "no chapter measures it yet"
+    return "at reduced settings" if row.scale == claims.REDUCED else ""
 
 
 def measurements() -> dict[str, dict[str, Any]]:

@@ -57,14 +57,10 @@ class Place:
                 shutil.rmtree(outdated)
         return self.partial / fingerprint
 
-    def checkpoints(self, code: str) -> Path:
-        """Folder of the checkpoints that this code made; those of other code are removed."""
-        folder = paths.RESULTS / ".checkpoints" / self.profile / self.id
-        folder.mkdir(parents=True, exist_ok=True)
-        for outdated in folder.iterdir():
-            if outdated.name != code:
-                shutil.rmtree(outdated)
-        return folder / code
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of its fits, one folder below it for each state of the code."""
+        return paths.RESULTS / ".checkpoints" / self.profile / self.id
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -152,17 +152,20 @@ def test_verdicts_of_this_notebook(tmp_path, monkeypatch):
     assert list(table["deviation"]) == ["-0.6 dB", "-75.7 dB"]
 
 
-def test_checkpoints_stay_with_the_code_that_made_them(tmp_path, monkeypatch, record):
+def test_checkpoints_stay_with_the_code_that_made_them(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     module = tmp_path / "inrkit/training/fit.py"
     module.parent.mkdir(parents=True)
-    module.write_text("def fit():\n    return 1\n")
-    record.checkpoint("a/b").write_text("old")
-    module.write_text("def fit():  # the same code\n    return 1\n")
-    assert record.checkpoint("a/b").read_text() == "old"
-    module.write_text("def fit():\n    return 2\n")
-    assert not record.checkpoint("a/b").exists()
+
+    def checkpoint(code):
+        module.write_text(code)
+        return Record("spder/test", metrics=["psnr"]).checkpoint("a/b")
+
+    checkpoint("def fit():\n    return 1\n").write_text("old")
+    assert checkpoint("def fit():  # the same code\n    return 1\n").read_text() == "old"
+    assert not checkpoint("def fit():\n    return 2\n").exists()
+    assert not checkpoint("def fit():\n    return 1\n").exists()  # no longer kept
 
 
 def test_another_notebooks_record(tmp_path, monkeypatch):
