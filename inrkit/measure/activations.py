@@ -73,7 +73,7 @@ class StationaryPoints:
 
     @property
     def magnitudes(self) -> np.ndarray:
-        """Distinct |f(x)|, ascending."""
+        """Distinct absolute values of f(x), ascending."""
         return np.unique(np.abs(self.values).round(9))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import pooch
+import platformdirs
 import skimage
 
 from inrkit.paths import REGISTRY
@@ -138,7 +138,7 @@ def _places(item: Item) -> list[Path]:
 
 
 def _downloads() -> Path:
-    return Path(pooch.os_cache("inrkit"))
+    return platformdirs.user_cache_path("inrkit")
 
 
 def _checked(path: Path, item: Item) -> Path:
@@ -183,6 +183,8 @@ def _is_here(item: Item) -> bool:
 def _fetch(item: Item, progress: bool) -> Path:
     if _is_here(item):
         return locate(item.name)
+    import pooch  # only to download: it is slow to import, and warns in a kernel without widgets
+
     target = _downloads() / item.file
     try:
         pooch.retrieve(
