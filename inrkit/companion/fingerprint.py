@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from inrkit import paths
@@ -19,6 +20,7 @@ from inrkit.companion.notebooks import Notebook
 from inrkit.companion.store import Place
 
 PACKAGE = "inrkit"
+PARSING = Lock()  # ast in two threads at once fails now and then in Python 3.11
 FITTING = ("calculus", "solvers", "fields", "signals", "training")  # what a fit runs through
 RECORDER = ("companion/__init__.py", "companion/records.py")  # writes numbers down, makes none
 
@@ -30,7 +32,8 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
     """
     cells = code_cells(notebook)
     parts = [*cells, json.dumps(parameters, sort_keys=True, default=str)]
-    parts += [normalized(path) for path in reached("\n".join(cells))]
+    with PARSING:
+        parts += [normalized(path) for path in reached("\n".join(cells))]
     if notebook.reads_records:
         parts += [path.read_text(encoding="utf-8") for path in (paths.CLAIMS, paths.REASONS)]
         parts += _records(notebook.id)
@@ -40,7 +43,8 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
 def checkpoints(place: Place) -> Path:
     """Folder of the checkpoints that the package's present code made; others are removed."""
     folders = (paths.ROOT / PACKAGE / name for name in FITTING)
-    sources = [normalized(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    with PARSING:
+        sources = [normalized(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
     code = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
     for outdated in place.checkpoints.glob("*"):
         if outdated.name != code:
