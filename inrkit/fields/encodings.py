@@ -53,6 +53,9 @@ class FourierFeatures(nn.Module):
         return torch.cat([x, torch.sin(u), torch.cos(u)], dim=-1)
 
 
+FAR = 40.0  # exp(-40) is 4e-18
+
+
 class RBF(nn.Module):
     r"""Gaussian radial basis functions with learnt centres and widths (SIREN, Suppl. 6.4).
 
@@ -76,7 +79,9 @@ class RBF(nn.Module):
         # |x - mu|^2 expanded, so that no (n, features, d) tensor is formed
         squared = (x * x).sum(-1, keepdim=True) - 2 * (x @ self.centres.mT)
         squared = squared + (self.centres**2).sum(-1).unsqueeze(-2)
-        return torch.exp(-squared * self.precision.unsqueeze(-2))
+        exponent = squared * self.precision.unsqueeze(-2)
+        # far tails would be subnormal numbers, a hundred times as slow to multiply with
+        return torch.exp(-torch.where(exponent < FAR, exponent, FAR))
 
 
 PRIMES = (1, 2_654_435_761, 805_459_861)

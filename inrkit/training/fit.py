@@ -1,8 +1,12 @@
 """The one training loop."""
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -132,6 +136,7 @@ class _Run:
     """The state of a fit: what a checkpoint holds, and one step."""
 
     def __init__(self, model, loss, steps, lr, optimizer, schedule, wanted, chunk, path):
+        _keep_freed_memory()
         self.model, self.loss = model, loss
         self.lr, self.schedule, self.wanted = lr, schedule, wanted
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -219,6 +224,21 @@ def stepper(
         run.advance()
 
     return step
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep up to 256 MiB of freed memory for this process.
+
+    It would hand the activations of every chunk back to the system, and get them again one page
+    fault at a time: a fifth of a step's time.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # names of mallopt's parameters in malloc.h
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library has no such call
+            libc = ctypes.CDLL(None)
+            libc.mallopt(trim_threshold, 2**28)
+            libc.mallopt(mmap_threshold, 2**24)
 
 
 def _fused(optimizer) -> dict:
