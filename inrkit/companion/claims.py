@@ -108,8 +108,8 @@ def verdict(
     - ``partly``: the size does not hold or was not tested, the ordering does: means are ordered as
       claimed against every other measured claim of the group; for a lone ratio or difference, it
       lies on the claimed side of 1 or 0.
-    - ``not reproduced``: neither.
-    - ``not run``: not measured, or at a reduced scale with no ordering to test.
+    - ``not reproduced``: neither, at the paper's own settings.
+    - ``not run``: not measured, or at a reduced scale only, which cannot refute a claim.
 
     Args:
         claim: what the paper states.
@@ -122,10 +122,9 @@ def verdict(
         return NOT_RUN
     if scale in (FULL, SUBSET) and _size_holds(claim, value, spread or 0.0):
         return REPRODUCED
-    ordering = _ordering_holds(claim, value, group)
-    if ordering:
+    if _ordering_holds(claim, value, group):
         return PARTLY
-    return NOT_RUN if scale == REDUCED and ordering is None else NOT_REPRODUCED
+    return NOT_RUN if scale == REDUCED else NOT_REPRODUCED
 
 
 def _size_holds(claim: Claim, value: float, spread: float) -> bool:
@@ -138,16 +137,14 @@ def _size_holds(claim: Claim, value: float, spread: float) -> bool:
     return better or abs(gap) <= tolerance
 
 
-def _ordering_holds(
-    claim: Claim, value: float, group: Iterable[tuple[Claim, float]]
-) -> bool | None:
-    """Whether the claimed ordering holds; None where there is none to test."""
+def _ordering_holds(claim: Claim, value: float, group: Iterable[tuple[Claim, float]]) -> bool:
+    """Whether there is a claimed ordering, and it holds."""
     ranked = [(claim.value - other.value, value - ours) for other, ours in group]
     ranked = [(claimed, measured) for claimed, measured in ranked if claimed != 0]
     if not ranked:
         neutral = 1.0 if "ratio" in claim.metric else 0.0 if "difference" in claim.metric else None
         if neutral is None or claim.value == neutral:
-            return None
+            return False
         ranked = [(claim.value - neutral, value - neutral)]
     return all(claimed * measured > 0 for claimed, measured in ranked)
 

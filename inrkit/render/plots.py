@@ -218,7 +218,7 @@ def histograms(
             if row[i] is not None:
                 ax.plot(middles, row[i](middles), color=colour, lw=1.3, label=label)
         ax.set_title(title, fontsize=9)
-        top = max(top, min(1.1 * share * counts.max(), 3 * share * np.quantile(counts, 0.75)))
+        top = max(top, min(1.1 * share * counts.max(), 1.6 * share * np.quantile(counts, 0.95)))
         ax.set(xlim=(low, high), ylim=(0, top))  # poles are cut: the rest stays visible
     figure.supxlabel(xlabel, fontsize=10)
     figure.supylabel("density", fontsize=10)

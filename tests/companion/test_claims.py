@@ -1,9 +1,12 @@
 """Verdicts on hand-made claims: each branch by its definition."""
 
+import csv
 import dataclasses
+import fnmatch
 
 import pytest
 
+from inrkit import paths
 from inrkit.companion import claims, scorecard
 from inrkit.companion.claims import Claim, deviation, verdict
 
@@ -56,7 +59,7 @@ def test_size_at_the_papers_settings(claim, value, spread, scale, expected):
         (30.0, 25.0, "full", "partly"),  # too small, but above ReLU as claimed
         (24.0, 25.0, "full", "not reproduced"),
         (30.0, 25.0, "reduced", "partly"),
-        (24.0, 25.0, "reduced", "not reproduced"),
+        (24.0, 25.0, "reduced", "not run"),  # nor can it refute
         (40.0, 25.0, "reduced", "partly"),  # a reduced run earns no verdict on size
         (40.0, 41.0, "full", "reproduced"),  # the size decides first
     ],
@@ -88,6 +91,8 @@ def test_equal_claims_rank_nothing():
 )
 @pytest.mark.parametrize("scale", ["full", "reduced"])
 def test_lone_ratios_and_differences(metric, claimed, value, expected, scale):
+    if scale == "reduced" and expected == "not reproduced":
+        expected = "not run"
     assert verdict(like(metric=metric, value=claimed), value, None, scale) == expected
 
 
@@ -140,3 +145,22 @@ def test_an_empty_scorecard_has_every_claim(monkeypatch, tmp_path):
     assert list(table["id"]) == list(claims.claims())
     assert set(table["verdict"]) == {"not run"}
     assert scorecard.summary(table).loc["all", "all"] == 357
+
+
+def test_every_reason_is_for_a_known_claim_or_experiment():
+    names = {claim.id for claim in claims.claims().values()}
+    names |= {f"{claim.paper}: {claim.experiment}" for claim in claims.claims().values()}
+    with paths.REASONS.open(newline="") as stream:
+        patterns = [row["pattern"] for row in csv.DictReader(stream)]
+    assert patterns and all(fnmatch.filter(names, pattern) for pattern in patterns)
+
+
+def test_reasons_stand_where_a_claim_did_not_come_out(monkeypatch, tmp_path):
+    reasons = tmp_path / "reasons.csv"
+    reasons.write_text("pattern,reason\nspder-034,the first\nspder: image *,the second\n")
+    monkeypatch.setattr(paths, "REASONS", reasons)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    table = scorecard.scorecard().set_index("id")
+    assert table.reason["spder-034"] == "the first"
+    assert table.reason["spder-035"] == "the second"
+    assert table.reason["siren-001"] == "no chapter measures it yet"
