@@ -36,11 +36,9 @@ def _reasons() -> list[dict[str, str]]:
 def _reason(row: Any, known: list[dict[str, str]]) -> str:
     if row.verdict == claims.REPRODUCED:
         return ""
+    names = (row.id, f"{row.paper}: {row.experiment}")
     for entry in known:
-        if (
-            fnmatch(row.id, entry["pattern"])
-            or entry["pattern"] == f"{row.paper}: {row.experiment}"
-        ):
+        if any(fnmatch(name, entry["pattern"]) for name in names):
             return entry["reason"]
     if row.verdict == claims.NOT_RUN:
         return "at reduced settings only" if row.notebook else "no chapter measures it yet"
