@@ -81,13 +81,14 @@ def style() -> None:
 def look(name: str) -> dict[str, str]:
     """Colour and line style of a model.
 
-    "SIREN, seed 1" or "ReLU+PE (L=4)" has the colour of the name before it, dashed; a name that
-    :data:`COLOURS` does not know has a fixed colour of its own.
+    "SIREN, seed 1" or "ReLU+PE (L=4)" has the colour of the name before it and a dash of its own; a
+    name that :data:`COLOURS` does not know has a fixed colour of its own.
     """
     base = name.split(",")[0].split("(")[0].strip()
     spare = [GREEN, ORANGE, PURPLE, SKY, GREY]
     colour = COLOURS.get(base, spare[crc32(base.encode()) % len(spare)])
-    return {"color": colour, "linestyle": DASHES.get(base, "-" if base == name else "--")}
+    dash = DASHES.get(base, "-") if base == name else ("--", ":", "-.")[crc32(name.encode()) % 3]
+    return {"color": colour, "linestyle": dash}
 
 
 def panels(
