@@ -152,42 +152,28 @@ def _expand(x, *shape):
     return Jet(_align(x, len(shape)).expand(-1, *shape), x.truncation)
 
 
+def _coefficients(z, jet: Jet, ndim: int, rows: int) -> Tensor:
+    """Coefficients of z, a jet or a constant, with ``ndim`` axes behind ``rows`` rows."""
+    if not isinstance(z, Jet):
+        z = Jet(torch.as_tensor(z, dtype=jet.dtype, device=jet.device)[None], jet.truncation)
+    known = _align(z, ndim)
+    return torch.cat([known, known.new_zeros(rows - len(known), *known.shape[1:])])
+
+
 @rule("cat", "concat", "concatenate")
 def _cat(parts, dim=0):
-    jet = next(part for part in parts if isinstance(part, Jet))
-    rows = max(len(part.coefficients) if isinstance(part, Jet) else 1 for part in parts)
-    full = [
-        _padded(part.coefficients if isinstance(part, Jet) else part[None], rows) for part in parts
-    ]
-    return Jet(torch.cat(full, _behind(dim, jet.ndim)), jet.truncation)
-
-
-def _padded(coefficients: Tensor, rows: int) -> Tensor:
-    missing = coefficients.new_zeros(rows - len(coefficients), *coefficients.shape[1:])
-    return torch.cat([coefficients, missing])
+    jets = [part for part in parts if isinstance(part, Jet)]
+    rows, ndim = max(len(jet.coefficients) for jet in jets), jets[0].ndim
+    full = [_coefficients(part, jets[0], ndim, rows) for part in parts]
+    return Jet(torch.cat(full, _behind(dim, ndim)), jets[0].truncation)
 
 
 @rule("where")
 def _where(condition, x, y):
-    jet = x if isinstance(x, Jet) else y
-    rows = max(len(z.coefficients) for z in (x, y) if isinstance(z, Jet))
-    ndim = max(map(_ndim, (condition, x, y)))
-
-    def full(z):
-        if isinstance(z, Jet):
-            return _padded(_align(z, ndim), rows)
-        return (
-            _padded(torch.as_tensor(z, dtype=jet.dtype, device=jet.device)[None], rows)
-            if _ndim(z)
-            else torch.cat(
-                [
-                    jet.coefficients.new_full((1, *[1] * ndim), float(z)),
-                    jet.coefficients.new_zeros(rows - 1, *[1] * ndim),
-                ]
-            )
-        )
-
-    return Jet(torch.where(condition, full(x), full(y)), jet.truncation)
+    jets = [z for z in (x, y) if isinstance(z, Jet)]
+    rows, ndim = max(len(jet.coefficients) for jet in jets), max(map(_ndim, (condition, x, y)))
+    full = [_coefficients(z, jets[0], ndim, rows) for z in (x, y)]
+    return Jet(torch.where(condition, *full), jets[0].truncation)
 
 
 def _of_value(name: str):
