@@ -3,7 +3,7 @@
 from inrkit.fields.activations import DampedSine, identity, log_abs, one, sqrt_abs, sqrt_relu
 from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
 from inrkit.fields.layers import Layer, affine
-from inrkit.fields.mlp import MLP, SIREN, SPDER, siren_gradient
+from inrkit.fields.mlp import MLP, SIREN, SPDER, encoded, siren_gradient
 from inrkit.fields.stack import count_parameters, stack, unstack
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "PositionalEncoding",
     "affine",
     "count_parameters",
+    "encoded",
     "identity",
     "log_abs",
     "one",

@@ -38,7 +38,7 @@ class MLP(_Sequential):
     .. math:: \Phi(x) = W_n (\phi_{n-1} \circ \cdots \circ \phi_0)(x) + b_n, \qquad
               \phi_i(x_i) = \phi(W_i x_i + b_i)
 
-    An encoding goes in front as ``nn.Sequential(encoding, MLP(encoding.out_features, c))``.
+    :func:`encoded` puts an encoding in front.
 
     Args:
         in_features: number of coordinates d.
@@ -66,6 +66,19 @@ class MLP(_Sequential):
         if activation in GAIN:
             for layer in self.layers:
                 nn.init.normal_(layer.weight, std=GAIN[activation] / sqrt(layer.weight.shape[-1]))
+
+
+def encoded(
+    encoding: nn.Module, network: Callable[[int, int], nn.Module], out_features: int = 1
+) -> nn.Sequential:
+    r"""A network behind an encoding, :math:`\Phi(\gamma(x))`.
+
+    Args:
+        encoding: module with an ``out_features``.
+        network: called with the numbers of its inputs and outputs.
+        out_features: number of values c.
+    """
+    return nn.Sequential(encoding, network(encoding.out_features, out_features))
 
 
 class _Sinusoidal(_Sequential):

@@ -14,15 +14,12 @@ from inrkit.fields import (
     HashGrid,
     PositionalEncoding,
     count_parameters,
+    encoded,
     siren_gradient,
     sqrt_abs,
     stack,
     unstack,
 )
-
-
-def network(model):
-    return lambda encoding: torch.nn.Sequential(encoding, model(encoding.out_features, 1))
 
 
 def small(in_features, out_features):
@@ -33,10 +30,10 @@ MODELS = {
     "MLP": lambda: small(2, 3),
     "SIREN": lambda: SIREN(2, 3, width=7, hidden_layers=2),
     "SPDER": lambda: SPDER(2, 3, width=7, hidden_layers=2),
-    "PE": lambda: network(small)(PositionalEncoding(2, bands=3)),
-    "FFN": lambda: network(small)(FourierFeatures(2, features=4)),
-    "RBF": lambda: network(small)(RBF(2, features=5)),
-    "hash": lambda: network(small)(HashGrid(2, levels=3, log2_table_size=6, finest=32)),
+    "PE": lambda: encoded(PositionalEncoding(2, bands=3), small),
+    "FFN": lambda: encoded(FourierFeatures(2, features=4), small),
+    "RBF": lambda: encoded(RBF(2, features=5), small),
+    "hash": lambda: encoded(HashGrid(2, levels=3, log2_table_size=6, finest=32), small),
 }
 
 
