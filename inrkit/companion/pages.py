@@ -35,13 +35,21 @@ def banner(id: str, run: Mapping[str, Any]) -> str:
         machine.insert(1, _count(run["threads"], "thread"))
     data = ", ".join(map(_used, run["data"]))
     lines = [
-        f"**{what}** · {run['scale']} scale · {_duration(run['seconds'])} · {_day(run['start'])}",
+        f"**{what}** · {run['scale']} scale · {_spent(run)} · {_day(run['start'])}",
         " · ".join(filter(None, machine)),
         f"Data: {data}" if data else "",
         "Not as in the paper: " + "; ".join(run["notes"]) if run["notes"] else "",
         f"Download: {_downloads(id)}",
     ]
     return "\n\n".join((f":::{{div}} run-banner {run['profile']}", *filter(None, lines), ":::"))
+
+
+def _spent(run: Mapping[str, Any]) -> str:
+    """How long it took; fits that an earlier run had made count, too."""
+    training = run.get("training_seconds") or 0
+    if training > run["seconds"]:
+        return f"{_duration(training)} of training, resumed"
+    return _duration(run["seconds"])
 
 
 def _downloads(id: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from inrkit import paths
-from inrkit.companion import book
+from inrkit.companion import book, pages
 from inrkit.companion.errors import CompanionError
 
 
@@ -101,3 +101,14 @@ def test_a_recorded_run_is_shown_before_a_quick_one(tmp_path, monkeypatch, stand
     shown = {id: (staged / f"{id}.ipynb").read_text(encoding="utf-8") for id in (first, *others)}
     assert "Recorded run" in shown[first] and "subset scale" in shown[first]
     assert all("Quick run" in shown[id] for id in others)
+
+
+def test_a_banner_counts_the_training_of_earlier_runs():
+    run = {
+        "profile": "paper", "scale": "full", "seconds": 90.0, "threads": 1, "commit": None,
+        "clean": None, "start": "2026-11-21T10:00:00+00:00", "data": [], "notes": [],
+        "device": {"name": "a processor", "kind": "cpu"}, "versions": {"torch": "2.13"},
+    }  # fmt: skip
+    assert "1 min 30 s" in pages.banner("spder/a", run).replace(pages.NBSP, " ")
+    resumed = pages.banner("spder/a", {**run, "training_seconds": 7200})
+    assert "2 h 0 min of training, resumed" in resumed.replace(pages.NBSP, " ")
