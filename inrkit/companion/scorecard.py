@@ -36,7 +36,8 @@ def _reasons() -> list[dict[str, str]]:
 def _reason(row: Any, known: list[dict[str, str]]) -> str:
     if row.verdict == claims.REPRODUCED:
         return ""
-    names = (row.id, f"{row.paper}: {row.experiment}")
+    model = row.setting.partition(";")[0].strip()
+    names = (row.id, f"{row.paper}: {row.experiment}", f"{row.paper}: {row.experiment}: {model}")
     for entry in known:
         if any(fnmatch(name, entry["pattern"]) for name in names):
             return entry["reason"]

@@ -149,7 +149,9 @@ def test_an_empty_scorecard_has_every_claim(monkeypatch, tmp_path):
 
 def test_every_reason_is_for_a_known_claim_or_experiment():
     names = {claim.id for claim in claims.claims().values()}
-    names |= {f"{claim.paper}: {claim.experiment}" for claim in claims.claims().values()}
+    for claim in claims.claims().values():
+        group = f"{claim.paper}: {claim.experiment}"
+        names |= {group, f"{group}: {claim.model}"}
     with paths.REASONS.open(newline="") as stream:
         patterns = [row["pattern"] for row in csv.DictReader(stream)]
     assert patterns and all(fnmatch.filter(names, pattern) for pattern in patterns)
