@@ -150,7 +150,9 @@ def curves(
     log_y: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """A line for each model, with its 95% interval as a band where there are several runs.
+    """A line for each model, with a band where there are several runs.
+
+    The band is the 95% interval of the mean, or for fewer than five runs the range of all.
 
     Args:
         series: name -> values ``(steps,)``, or ``(runs, steps)``: then the line is the mean over
@@ -174,10 +176,14 @@ def curves(
     return ax
 
 
+FEW = 5  # runs below which an interval says more about their number than about them
+
+
 def _band(runs: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and ends of the interval over runs at every step."""
-    if len(runs) == 1:
-        return runs[0], runs[0], runs[0]
+    """Mean over runs at every step, and ends of its interval; of all runs where they are few."""
+    if len(runs) < FEW:
+        middle = 10 ** np.log10(runs).mean(0) if log else runs.mean(0)
+        return middle, runs.min(0), runs.max(0)
     bands = [interval(step) for step in (np.log10(runs) if log else runs).T]
     ends = np.array([(band.mean, band.low, band.high) for band in bands]).T
     return tuple(10**ends if log else ends)
