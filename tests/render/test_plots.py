@@ -52,7 +52,7 @@ def test_text_in_svg_is_text_and_the_same_figure_the_same_file(tmp_path):
 
 
 def test_bands_are_the_interval_of_the_runs():
-    runs = np.random.default_rng(0).uniform(1, 2, (4, 3))
+    runs = np.random.default_rng(0).uniform(1, 2, (6, 3))
     for log in (False, True):
         ax = curves({"SPDER": runs}, xlabel="step", ylabel="error", log_y=log)
         of = interval(np.log10(runs[:, 1]) if log else runs[:, 1])
@@ -61,6 +61,14 @@ def test_bands_are_the_interval_of_the_runs():
         corners = ax.collections[0].get_paths()[0].vertices
         at_two = corners[corners[:, 0] == 2][:, 1]
         assert (at_two.min(), at_two.max()) == pytest.approx((ends[1], ends[2]))
+
+
+def test_bands_of_few_runs_are_their_range():
+    ax = curves({"SPDER": [[1.0, 1e-4], [1.0, 1e-8]]}, xlabel="step", ylabel="error")
+    assert ax.lines[0].get_ydata()[1] == pytest.approx(1e-6)
+    corners = ax.collections[0].get_paths()[0].vertices
+    at_two = corners[corners[:, 0] == 2][:, 1]
+    assert (at_two.min(), at_two.max()) == pytest.approx((1e-8, 1e-4))
 
 
 def test_panels_show_every_image_under_its_title():
