@@ -80,7 +80,7 @@ class RBF(nn.Module):
         squared = (x * x).sum(-1, keepdim=True) - 2 * (x @ self.centres.mT)
         squared = squared + (self.centres**2).sum(-1).unsqueeze(-2)
         exponent = squared * self.precision.unsqueeze(-2)
-        # far tails would be subnormal numbers, a hundred times as slow to multiply with
+        # far tails would be subnormal numbers, far slower to multiply with
         return torch.exp(-torch.where(exponent < FAR, exponent, FAR))
 
 
