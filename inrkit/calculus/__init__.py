@@ -12,6 +12,7 @@ from inrkit.calculus.operators import (
     nested_autograd,
     partials,
 )
+from inrkit.calculus.slopes import elementwise, value_and_slope
 
 __all__ = [
     "Jet",
@@ -21,10 +22,12 @@ __all__ = [
     "along_axes",
     "derivative",
     "divergence",
+    "elementwise",
     "gradient",
     "hessian",
     "laplacian",
     "nested_autograd",
     "partials",
     "total_degree",
+    "value_and_slope",
 ]

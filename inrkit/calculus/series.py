@@ -27,9 +27,10 @@ def series(name: str):
 
 def _cycle(u: Tensor, order: int, phase: int) -> list[Tensor]:
     # the derivatives of sin run through sin, cos, -sin, -cos; those of cos start one later
-    sine, cosine = torch.sin(u), torch.cos(u)
-    cycle = (sine, cosine, -sine, -cosine)
-    return [cycle[(k + phase) % 4] / factorial(k) for k in range(order + 1)]
+    terms = [torch.cos(u) if (k + phase) % 2 else torch.sin(u) for k in range(min(order + 1, 2))]
+    signs = [-1 if (k + phase) % 4 > 1 else 1 for k in range(order + 1)]
+    scaled = [term if sign == 1 else -term for term, sign in zip(terms, signs, strict=False)]
+    return scaled + [signs[k] / factorial(k) * terms[k % 2] for k in range(2, order + 1)]
 
 
 @series("sin")
@@ -84,13 +85,34 @@ def _sqrt(u: Tensor, order: int) -> list[Tensor]:
 
 @series("sqrt_abs")
 def _sqrt_abs(u: Tensor, order: int) -> list[Tensor]:
-    terms = _pow(torch.where(u == 0, 1, u.abs()), order, 0.5)
-    return [torch.where(u == 0, 0, term * u.sign() ** k) for k, term in enumerate(terms)]
+    # each term is the one before times (1/2 - k)/(k + 1)/u; zero where u is
+    zero = u == 0
+    u = u.masked_fill(zero, 1)
+    terms = [u.abs().sqrt()]
+    for k in range(order):
+        terms.append((0.5 - k) / (k + 1) * (terms[k] / u))
+    return [term.masked_fill(zero, 0) for term in terms]
 
 
 @series("sqrt_relu")
 def _sqrt_relu(u: Tensor, order: int) -> list[Tensor]:
     return [torch.where(u > 0, term, 0) for term in _pow(torch.where(u > 0, u, 1), order, 0.5)]
+
+
+@series("finer")
+def _finer(u: Tensor, order: int) -> list[Tensor]:
+    # sin(v) of v = (|u| + 1) u, whose own series ends with the second power
+    size = u.abs()
+    inner = [(size + 1) * u, 2 * size + 1, u.sign()]
+    outer = _sin(inner[0], order)
+    terms, power = [outer[0], *([0] * order)], [1]
+    for k in range(1, order + 1):
+        power = [
+            sum(power[j] * inner[i - j] for j in range(len(power)) if 1 <= i - j <= 2)
+            for i in range(min(2 * k, order) + 1)
+        ]
+        terms = [t + outer[k] * p for t, p in zip(terms, power, strict=False)] + terms[len(power) :]
+    return terms
 
 
 @series("square")

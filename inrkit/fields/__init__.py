@@ -1,24 +1,37 @@
 """Fields: networks from coordinates ``(*signals, n, d)`` to values ``(*signals, n, c)``."""
 
-from inrkit.fields.activations import DampedSine, identity, log_abs, one, sqrt_abs, sqrt_relu
+from inrkit.fields.activations import (
+    DampedSine,
+    Gaussian,
+    finer,
+    identity,
+    log_abs,
+    one,
+    sqrt_abs,
+    sqrt_relu,
+)
 from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
 from inrkit.fields.layers import Layer, affine
-from inrkit.fields.mlp import MLP, SIREN, SPDER, encoded, siren_gradient
+from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, siren_gradient
 from inrkit.fields.stack import count_parameters, stack, unstack
 
 __all__ = [
+    "FINER",
     "MLP",
     "RBF",
     "SIREN",
     "SPDER",
     "DampedSine",
     "FourierFeatures",
+    "Gauss",
+    "Gaussian",
     "HashGrid",
     "Layer",
     "PositionalEncoding",
     "affine",
     "count_parameters",
     "encoded",
+    "finer",
     "identity",
     "log_abs",
     "one",

@@ -9,7 +9,8 @@ slope diverges, a finite value) there instead of NaN. The second derivative of
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from inrkit.calculus import elementwise, value_and_slope
 
 
 class _SqrtAbs(Function):
@@ -44,24 +45,21 @@ class _LogAbs(Function):
         return g * u.sign() / u.abs().clamp(min=torch.finfo(u.dtype).tiny)
 
 
+@elementwise
 def sqrt_abs(u: Tensor) -> Tensor:
     r"""Damping :math:`\delta(u) = \sqrt{|u|}`, the default of SPDER (Sec. 3.2)."""
-    if has_torch_function_unary(u):
-        return handle_torch_function(sqrt_abs, (u,), u)
     return _SqrtAbs.apply(u)
 
 
+@elementwise
 def log_abs(u: Tensor) -> Tensor:
     r"""Damping :math:`\delta(u) = \log|u|` (SPDER, Sec. 3.2)."""
-    if has_torch_function_unary(u):
-        return handle_torch_function(log_abs, (u,), u)
     return _LogAbs.apply(u)
 
 
+@elementwise
 def sqrt_relu(u: Tensor) -> Tensor:
     r"""Damping :math:`\delta(u) = \sqrt{\mathrm{ReLU}(u)}` (SPDER, Sec. 3.2)."""
-    if has_torch_function_unary(u):
-        return handle_torch_function(sqrt_relu, (u,), u)
     return torch.where(u > 0, _SqrtAbs.apply(u.clamp(min=0)), 0)
 
 
@@ -84,8 +82,43 @@ class DampedSine(torch.nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         return torch.sin(u) * self.damping(u)
 
+    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The activation and :math:`\cos(u)\,\delta(u) + \sin(u)\,\delta'(u)`."""
+        sine, cosine = torch.sin(u), torch.cos(u)
+        damping, slope = value_and_slope(self.damping, u)
+        return sine * damping, torch.addcmul(cosine * damping, sine, slope)
+
     def extra_repr(self) -> str:
         return f"damping={getattr(self.damping, '__name__', repr(self.damping))}"
+
+
+@elementwise
+def finer(u: Tensor) -> Tensor:
+    r"""The variable-periodic activation :math:`\sin((|u| + 1)\,u)` of FINER."""
+    return torch.sin((u.abs() + 1) * u)
+
+
+class Gaussian(torch.nn.Module):
+    r"""The activation :math:`\exp(-(s u)^2)` of Gauss networks.
+
+    Args:
+        scale: the factor s.
+    """
+
+    def __init__(self, scale: float = 30.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, u: Tensor) -> Tensor:
+        return torch.exp(-((self.scale * u) ** 2))
+
+    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The activation and :math:`-2 s^2 u \exp(-(s u)^2)`."""
+        value = self(u)
+        return value, -2 * self.scale**2 * (u * value)
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}"
 
 
 def identity(u: Tensor) -> Tensor:

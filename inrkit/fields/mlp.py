@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inrkit.fields.activations import DampedSine, identity, sqrt_abs
+from inrkit.fields.activations import DampedSine, Gaussian, finer, identity, sqrt_abs
+from inrkit.fields.fused import chain
 from inrkit.fields.layers import Layer, uniform_
 
 # Standard deviation of weights times sqrt(fan-in) at which activations neither die nor explode:
@@ -26,10 +27,7 @@ class _Sequential(nn.Module):
     layers: nn.ModuleList
 
     def forward(self, coords: Tensor) -> Tensor:
-        x = coords
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return chain(coords, self.layers)
 
 
 class MLP(_Sequential):
@@ -169,6 +167,75 @@ class SPDER(_Sinusoidal):
             omega_0=omega_0,
             activation=DampedSine(damping),
         )
+
+
+class FINER(_Sinusoidal):
+    r"""Flexible spectral-bias tuning network (Liu et al. 2024).
+
+    .. math:: \phi_i(x_i) = \sin((|u| + 1)\,u), \qquad u = \omega_0 (W_i x_i + b_i)
+
+    Weights start as SIREN's. The biases of the first layer start from U(-k, k): the larger the
+    range k, the higher the frequencies that lie near.
+
+    Args:
+        in_features: number of coordinates d.
+        out_features: number of values c.
+        width: neurons a hidden layer.
+        hidden_layers: number of activated layers.
+        omega_0: frequency factor of every activated layer.
+        bias_range: k of the first layer; the default is that of the authors' image experiments.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int = 256,
+        hidden_layers: int = 4,
+        omega_0: float = 30.0,
+        bias_range: float = sqrt(0.5),
+    ):
+        super().__init__(
+            in_features,
+            out_features,
+            width=width,
+            hidden_layers=hidden_layers,
+            omega_0=omega_0,
+            activation=finer,
+        )
+        uniform_(self.layers[0].bias, bias_range)
+
+
+class Gauss(_Sequential):
+    r"""A network of Gaussian activations, a baseline of FINER.
+
+    .. math:: \phi_i(x_i) = \exp(-(s\,(W_i x_i + b_i))^2)
+
+    Args:
+        in_features: number of coordinates d.
+        out_features: number of values c.
+        width: neurons a hidden layer.
+        hidden_layers: number of activated layers.
+        scale: the factor s.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int = 256,
+        hidden_layers: int = 4,
+        scale: float = 30.0,
+    ):
+        super().__init__()
+        widths = [in_features, *[width] * hidden_layers]
+        self.layers = nn.ModuleList(
+            Layer(n, m, activation=Gaussian(scale))
+            for n, m in zip(widths, widths[1:], strict=False)
+        )
+        self.layers.append(Layer(width, out_features, activation=identity))
 
 
 def siren_gradient(model: SIREN, coords: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from inrkit.fields.arithmetic import check_precision, computing
 from inrkit.training import checkpoint as checkpoints
+from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
 
-CACHE = 2**19  # numbers a layer's activation may hold to stay in a CPU's cache (2 MiB in float32)
+CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 
 
 class Loss(Protocol):
@@ -55,11 +57,11 @@ class Fit:
 
 
 def chunk_rows(model: nn.Module) -> int:
-    """Points a chunk, such that a hidden layer's activation for all signals stays in cache."""
+    """Points a chunk, such that a hidden layer's activation for all signals stays in the caches."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     width = max((min(p.shape[-2:]) for p in matrices), default=1)
     signals = max((p.numel() // prod(p.shape[-2:]) for p in matrices), default=1)
-    return min(max(CACHE // (width * signals), 256), 8192)
+    return min(max(CACHE * torch.get_num_threads() // (width * signals), 256), 8192)
 
 
 def fit(
@@ -72,6 +74,8 @@ def fit(
     schedule: Callable[[int], float] | None = None,
     snapshots: Iterable[int] = (),
     chunk: int | None = None,
+    path: str = "auto",
+    precision: str = "float32",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
@@ -96,6 +100,9 @@ def fit(
         snapshots: numbers of steps after which to keep a copy of the parameters.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
+        path: how a step is computed, see :mod:`~inrkit.training.paths`; the result does not depend
+            on it beyond rounding.
+        precision: of the factors in matrix products: "float32", "tf32" (on CUDA) or "bf16".
         checkpoint: file to continue from and to write to, every ``checkpoint_seconds`` and at the
             end; ``NAME.pt`` becomes ``NAME.<digest>.pt``.
         checkpoint_seconds: time between checkpoints.
@@ -106,16 +113,27 @@ def fit(
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
     """
-    device = next(model.parameters()).device
-    run = _Run(model, loss, steps, lr, optimizer, schedule, set(snapshots), chunk, checkpoint)
-    run.resume(device)
+    run = _Run(
+        model,
+        loss,
+        steps,
+        lr,
+        optimizer,
+        schedule,
+        set(snapshots),
+        chunk,
+        path,
+        precision,
+        checkpoint,
+    )
+    run.resume()
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
     try:
         while run.step < steps:
             run.advance()
             # a check waits for the device, so that off the CPU it is made only now and then
-            if device.type == "cpu" or run.step % 100 == 0 or run.step == steps:
+            if run.device.type == "cpu" or run.step % 100 == 0 or run.step == steps:
                 run.check()
             if bar.due() or run.step == steps:
                 bar.report(run.step, run.losses[run.step - 1].mean().item())
@@ -135,40 +153,52 @@ def fit(
 class _Run:
     """The state of a fit: what a checkpoint holds, and one step."""
 
-    def __init__(self, model, loss, steps, lr, optimizer, schedule, wanted, chunk, path):
-        _keep_freed_memory()
+    def __init__(self, model, loss, steps, lr, optimizer, schedule, wanted, how, file):
+        chunk, path, precision = how
         self.model, self.loss = model, loss
         self.lr, self.schedule, self.wanted = lr, schedule, wanted
         parameters = [p for p in model.parameters() if p.requires_grad]
-        device = parameters[0].device
-        self.optimizer = optimizer(parameters, lr=lr, **_fused(optimizer))
-        points = len(loss)
-        size = chunk or (chunk_rows(model) if device.type == "cpu" else points)
+        self.device = parameters[0].device
+        check_precision(precision, self.device)
+        if self.device.type == "cpu":
+            _prepare_cpu()
+        points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
+        path = choose(path, model, self.device, points * steps, adam)
+        self.arithmetic = arithmetic(path, precision)
+        self.optimizer = _optimizer(optimizer, parameters, lr, captured=path == "graph")
+        size = chunk or (chunk_rows(model) if self.device.type == "cpu" else points)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         with torch.no_grad():  # one point tells the number of signals and the precision
             share = loss(model, slice(0, 1))
-        self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=device)
+        self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds = 0, 0, 0.0
-        self.path = path
-        if path:
+        self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
+        self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
+        self.path = file
+        if file:
             factors = [schedule(step) for step in range(steps)] if schedule else []
-            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), size)
-            self.path = path.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
+            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), chunk, precision)
+            self.path = file.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
 
     def advance(self) -> None:
         if self.schedule:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.lr * self.schedule(self.step)
-        self.optimizer.zero_grad(set_to_none=False)
-        for rows in self.chunks:
-            share = self.loss(self.model, rows)
-            share.sum().backward()
-            self.losses[self.step] += share.detach()
-        self.optimizer.step()
+                _set_rate(group, self.lr * self.schedule(self.step))
+        self.compute()
         self.step += 1
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
+
+    def one_step(self) -> None:
+        with computing(self.arithmetic):
+            self.optimizer.zero_grad(set_to_none=False)
+            for rows in self.chunks:
+                share = self.loss(self.model, rows)
+                share.sum().backward()
+                self.losses.index_add_(0, self.row, share.detach().unsqueeze(0))
+            self.optimizer.step()
+            self.row += 1
 
     def check(self) -> None:
         """Raise where a loss since the last check is not finite."""
@@ -200,8 +230,8 @@ class _Run:
             state["optimizer"] = self.optimizer.state_dict()
         checkpoints.save(self.path, state)
 
-    def resume(self, device: torch.device) -> None:
-        state = checkpoints.load(self.path, device) if self.path else None
+    def resume(self) -> None:
+        state = checkpoints.load(self.path, self.device) if self.path else None
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -209,30 +239,40 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
         self.losses, self.snapshots = state["losses"], state["snapshots"]
         self.step = self.checked = state["step"]
+        self.row.fill_(self.step)
         self.seconds = state["seconds"]
         torch.set_rng_state(state["random"].cpu())
 
 
 def stepper(
-    model: nn.Module, loss: Loss, *, lr: float = 1e-4, chunk: int | None = None
+    model: nn.Module,
+    loss: Loss,
+    *,
+    lr: float = 1e-4,
+    chunk: int | None = None,
+    path: str = "fused",
+    precision: str = "float32",
 ) -> Callable[[], None]:
     """One optimizer step of :func:`fit` as a callable without arguments, to be timed."""
-    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, set(), chunk, None)
+    how = (chunk, path, precision)
+    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, set(), how, None)
 
     def step() -> None:
-        run.step = 0
-        run.advance()
+        run.row.zero_()
+        run.compute()
 
     return step
 
 
 @cache
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep up to 256 MiB of freed memory for this process.
+def _prepare_cpu() -> None:
+    """Keep freed memory for this process, and count numbers below 1e-38 as zero.
 
-    It would hand the activations of every chunk back to the system, and get them again one page
-    fault at a time: a fifth of a step's time.
+    glibc would hand the activations of every chunk back to the system, and get them again one page
+    fault at a time: a fifth of a step's time. And products of subnormal numbers, of which the tails
+    of Gaussians are full, take a processor twenty times as long.
     """
+    torch.set_flush_denormal(True)
     trim_threshold, mmap_threshold = -1, -3  # names of mallopt's parameters in malloc.h
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library has no such call
@@ -241,9 +281,20 @@ def _keep_freed_memory() -> None:
             libc.mallopt(mmap_threshold, 2**24)
 
 
-def _fused(optimizer) -> dict:
-    """Adam as one kernel instead of a dozen a parameter."""
-    return {"fused": True} if optimizer in (torch.optim.Adam, torch.optim.AdamW) else {}
+def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.Optimizer:
+    if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
+        return optimizer(parameters, lr=lr)
+    if captured:  # a graph reads the rate from where it lay when it was captured
+        rate = torch.tensor(lr, device=parameters[0].device)
+        return optimizer(parameters, lr=rate, fused=True, capturable=True)
+    return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
+
+
+def _set_rate(group: dict, rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

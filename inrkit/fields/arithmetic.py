@@ -1,0 +1,137 @@
+r"""How the layers of a chain are computed: fused or not, compiled or not, in which precision.
+
+None of it changes a model, and only the precision changes a result beyond rounding.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.backends import cuda, mkldnn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from inrkit.calculus import value_and_slope
+
+PRECISIONS = ("float32", "tf32", "bf16")
+COORDINATES = 16  # a layer of fewer inputs takes coordinates, which must not be rounded
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How layers are computed within :func:`computing`.
+
+    Attributes:
+        fused: whether a chain of layers is one operation of autograd.
+        compiled: whether its activations are compiled (a CPU only, with a C++ compiler).
+        precision: of the factors in matrix products, whose sums are always single precision:
+            "float32", "tf32" (CUDA) or "bf16".
+    """
+
+    fused: bool = True
+    compiled: bool = False
+    precision: str = "float32"
+    kernels: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def kernel(self, activation: Callable, x: Tensor, weight: Tensor) -> Callable | None:
+        """A compiled activation of ``x`` times ``weight``, where that is asked for."""
+        if not self.compiled or x.is_cuda:
+            return None
+        shape = torch.broadcast_shapes(x.shape[:-2], weight.shape[:-2])
+        key = (activation, *shape, x.shape[-2], weight.shape[-2], x.dtype)
+        if key not in self.kernels:
+            example = x.new_zeros(*shape, x.shape[-2], weight.shape[-2])
+            self.kernels[key] = _compile(activation, example, example[..., :1, :].clone())
+        return self.kernels[key]
+
+
+_current = Arithmetic()
+
+
+def current() -> Arithmetic:
+    """The arithmetic in force."""
+    return _current
+
+
+@contextmanager
+def computing(arithmetic: Arithmetic) -> Iterator[None]:
+    """Compute layers in this way within the block."""
+    global _current
+    before, rounding = _current, (cuda.matmul.fp32_precision, mkldnn.matmul.fp32_precision)
+    _current = arithmetic
+    _round_products(arithmetic.precision)
+    try:
+        yield
+    finally:
+        _current = before
+        cuda.matmul.fp32_precision, mkldnn.matmul.fp32_precision = rounding
+
+
+def _round_products(precision: str) -> None:
+    cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    mkldnn.matmul.fp32_precision = "bf16" if precision == "bf16" else "ieee"
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise where a device has no such matrix products."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"tf32 needs a CUDA device, this is {device.type}; take float32 or bf16")
+
+
+def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    r"""The matrix product :math:`s (x M + b)`, one for all signals or one a signal.
+
+    Args:
+        x: ``(*signals, n, in)``.
+        matrix: ``(*signals, in, out)``.
+        scale: the factor s.
+        bias: ``(*signals, out)``, or None for no bias.
+    """
+    precision = _current.precision
+    if precision != "float32" and x.shape[-1] < COORDINATES:
+        _round_products("float32")
+        try:
+            return _product(x, matrix, scale, bias)
+        finally:
+            _round_products(precision)
+    if precision == "bf16" and x.is_cuda:
+        y = torch.matmul(x.bfloat16(), matrix.bfloat16()).float() * scale
+        return y if bias is None else y + scale * bias.unsqueeze(-2)
+    return _product(x, matrix, scale, bias)
+
+
+def _product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    if x.ndim == matrix.ndim == 2:
+        if bias is None:
+            return torch.addmm(x.new_empty(()), x, matrix, beta=0, alpha=scale)
+        return torch.addmm(bias, x, matrix, beta=scale, alpha=scale)
+    y = x @ (scale * matrix)
+    return y if bias is None else y + scale * bias.unsqueeze(-2)
+
+
+def _compile(activation: Callable, product: Tensor, bias: Tensor) -> Callable | None:
+    """Value and slope of an activation as one loop; the slope takes the product's place."""
+
+    def activate(product: Tensor, bias: Tensor) -> Tensor:
+        value, slope = value_and_slope(activation, product + bias)
+        product.copy_(slope)
+        return value
+
+    from torch import _inductor  # takes seconds, and only this needs it
+
+    try:
+        with torch.no_grad(), _inductor.config.patch(compile_threads=1):
+            loop = _inductor.compile(make_fx(activate)(product, bias), [product, bias])
+            loop(product, bias)
+    except Exception as error:  # whatever ails the compiler, the fit can do without
+        warnings.warn(f"{activation} is not compiled: {error}", stacklevel=2)
+        return None
+
+    def kernel(product: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        return loop(product, bias), product
+
+    return kernel

@@ -1,0 +1,134 @@
+r"""A chain of layers as one operation of autograd.
+
+The slope :math:`\phi'(u)` is formed along with the value, while u is in the processor's cache or in
+registers, and waits in u's place for the backward pass, which is then a product and two matrix
+products a layer, in buffers of its own. Layers run one by one, as they are written, wherever this
+cannot serve: without a backward pass, under jets and function transforms, where an activation has
+parameters of its own, and where somebody listens to a layer.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function, forward_ad
+
+from inrkit.calculus import value_and_slope
+from inrkit.fields import arithmetic, kernels
+from inrkit.fields.activations import identity
+from inrkit.fields.arithmetic import product
+
+
+def chain(x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
+    r"""Layers :math:`\phi(\omega (x W^\top + b))` one after the other.
+
+    Args:
+        x: ``(*signals, n, in)``.
+        layers: of :class:`~inrkit.fields.Layer`, each takes what the one before gives.
+
+    Returns:
+        ``(*signals, n, out)``.
+    """
+    if _fusible(x, layers):
+        parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
+        if any(tensor.requires_grad for tensor in (x, *parameters)):
+            settings = [(layer.omega, layer.activation) for layer in layers]
+            return _Chain.apply(settings, x, *parameters)
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def _fusible(x: Tensor, layers: Sequence[nn.Module]) -> bool:
+    return (
+        arithmetic.current().fused
+        and torch.is_grad_enabled()
+        and type(x) is Tensor
+        and x.ndim > 1
+        and not any(_observed(layer) or _learns(layer.activation) for layer in layers)
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _observed(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
+
+
+def _learns(activation) -> bool:
+    return isinstance(activation, nn.Module) and any(True for _ in activation.parameters())
+
+
+class _Chain(Function):
+    @staticmethod
+    def forward(ctx, settings, x, *parameters):
+        values, slopes = _forward(settings, x, parameters)
+        ctx.settings = settings
+        ctx.save_for_backward(*parameters, *values[:-1], *slopes)
+        return values[-1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        count = len(ctx.settings)
+        parameters, saved = ctx.saved_tensors[: 2 * count], ctx.saved_tensors[2 * count :]
+        inputs, slopes = saved[:count], saved[count:]
+        graph = torch.is_grad_enabled()  # this pass will be differentiated in its turn
+        if graph:
+            values, slopes = _forward(ctx.settings, inputs[0], parameters)
+            inputs = values[:-1]
+        grads: list[Tensor] = []
+        for i in reversed(range(count)):
+            omega, activation = ctx.settings[i]
+            weight, own = parameters[2 * i], i < count - 1 and not graph
+            needs_input = i > 0 or ctx.needs_input_grad[1]
+            if not graph and kernels.supports(activation, grad, weight):
+                rounding = arithmetic.current().precision
+                pieces = (grad, slopes[i], inputs[i], weight)
+                grad, *new = kernels.backward(*pieces, omega, rounding, needs_input)
+            else:
+                g = grad if slopes[i] is None else _times(grad, slopes[i], own)
+                new = [product(g.mT, inputs[i], omega), omega * g.sum(-2)]
+                grad = product(g, weight, omega) if needs_input else None
+            grads = [*new, *grads]
+        likes = (inputs[0], *parameters)
+        return None, *map(_sum_to, (grad, *grads), likes)
+
+
+def _forward(settings, x, parameters):
+    """The values before and after every layer, and the slopes between."""
+    values, slopes = [x], []
+    pairs = zip(parameters[::2], parameters[1::2], strict=True)
+    for (omega, activation), (weight, bias) in zip(settings, pairs, strict=True):
+        value, slope = _activated(values[-1], weight, bias, omega, activation)
+        values.append(value)
+        slopes.append(slope)
+    return values, slopes
+
+
+def _activated(x, weight, bias, omega, activation) -> tuple[Tensor, Tensor | None]:
+    if activation is identity:
+        return product(x, weight.mT, omega, bias), None
+    if not torch.is_grad_enabled():
+        if kernels.supports(activation, x, weight):
+            return kernels.forward(
+                x, weight, bias, activation, omega, arithmetic.current().precision
+            )
+        if kernel := arithmetic.current().kernel(activation, x, weight):
+            return kernel(product(x, weight.mT, omega), omega * bias.unsqueeze(-2))
+    u = product(x, weight.mT, omega, bias)
+    if activation is torch.sin and not torch.is_grad_enabled():
+        return torch.sin(u), u.cos_()
+    return value_and_slope(activation, u)
+
+
+def _times(grad: Tensor, slope: Tensor, own: bool) -> Tensor:
+    """Their product, in the place of ``grad`` where nobody else holds it."""
+    return grad.mul_(slope) if own else grad * slope
+
+
+def _sum_to(gradient: Tensor | None, like: Tensor) -> Tensor | None:
+    """Summed over the signals that shared ``like``."""
+    if gradient is None or gradient.shape == like.shape:
+        return gradient
+    return gradient.sum_to_size(like.shape)

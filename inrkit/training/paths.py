@@ -1,0 +1,106 @@
+"""How a training step is computed: which of several ways to the same result.
+
+- ``"eager"``: layer by layer, as the model is written.
+- ``"fused"``: a chain of layers is one operation (:mod:`inrkit.fields.fused`); on CUDA, with
+  Triton, a layer and its activation are one kernel.
+- ``"compiled"``: as fused, with every activation compiled to a single loop: a CPU, and a C++
+  compiler.
+- ``"graph"``: as fused, with the whole step captured once and replayed: CUDA, and Adam.
+- ``"auto"``: ``"graph"`` or ``"fused"`` on CUDA; on a CPU ``"compiled"`` where the fit is long
+  enough to earn the seconds it takes, and a compiler is found, else ``"fused"``.
+
+Results agree to rounding, whichever is taken.
+"""
+
+import shutil
+from collections.abc import Callable
+from os import environ
+
+import torch
+from torch import nn
+
+from inrkit.fields import Layer
+from inrkit.fields.arithmetic import Arithmetic
+
+PATHS = ("auto", "eager", "fused", "compiled", "graph")
+WORTH_COMPILING = 2e10  # activations in a fit; compiling takes seconds, and saves 0.3 to 8 ns each
+WARMUP = 3  # steps before one is captured
+
+
+def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, adam: bool) -> str:
+    """The path that is taken, one of those above but ``"auto"``.
+
+    Args:
+        path: what is asked for.
+        model: the network.
+        device: where it lies.
+        evaluations: points times steps of the fit.
+        adam: whether the optimizer can be captured.
+
+    Raises:
+        ValueError: there is no such path, or not on this device.
+    """
+    if path not in PATHS:
+        raise ValueError(f"no path {path!r}; there are {', '.join(PATHS)}")
+    if path == "graph" and not (device.type == "cuda" and adam):
+        raise ValueError(f"a graph takes CUDA and Adam or AdamW, not {device.type}")
+    if path == "compiled" and device.type != "cpu":
+        raise ValueError(f"activations are compiled on a CPU only, not on {device.type}")
+    if path != "auto":
+        return path
+    if device.type == "cuda":
+        return "graph" if adam else "fused"
+    worth = evaluations * _neurons(model) > WORTH_COMPILING
+    return "compiled" if device.type == "cpu" and worth and _has_compiler() else "fused"
+
+
+def arithmetic(path: str, precision: str) -> Arithmetic:
+    """How layers are computed on a path."""
+    return Arithmetic(path != "eager", path == "compiled", precision)
+
+
+def _neurons(model: nn.Module) -> int:
+    return sum(layer.bias.numel() for layer in model.modules() if isinstance(layer, Layer))
+
+
+def _has_compiler() -> bool:
+    names = (environ.get("CXX"), "g++", "clang++")
+    return any(name and shutil.which(name) for name in names)
+
+
+class Replayed:
+    """A step on CUDA that runs as it stands a few times, is then captured, and from there replayed.
+
+    Args:
+        step: called without arguments; must neither wait for the device nor read from it.
+    """
+
+    def __init__(self, step: Callable[[], None]):
+        self.step = step
+        self.stream = torch.cuda.Stream()
+        self.runs = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        if self.runs < WARMUP:
+            self.runs += 1
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                self.step()
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return
+        if self.graph is None:
+            self.graph = self._capture()
+        self.graph.replay()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.step()
+        except RuntimeError as error:
+            raise RuntimeError(
+                "this loss or model waits for the device within a step, which a captured step "
+                "cannot; take path='fused'"
+            ) from error
+        return graph
