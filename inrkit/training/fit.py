@@ -113,19 +113,8 @@ def fit(
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
     """
-    run = _Run(
-        model,
-        loss,
-        steps,
-        lr,
-        optimizer,
-        schedule,
-        set(snapshots),
-        chunk,
-        path,
-        precision,
-        checkpoint,
-    )
+    wanted, how = set(snapshots), (chunk, path, precision)
+    run = _Run(model, loss, steps, lr, optimizer, schedule, wanted, how, checkpoint)
     run.resume()
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
