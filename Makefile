@@ -53,7 +53,14 @@ book: install  ## train the networks (quick profile), then build the book
 	@$(BIN)/python -m inrkit run
 	@$(BIN)/python -m inrkit book
 
+# The kernels' tests run in Triton's interpreter. PyTorch's CUDA builds bring a Triton of their own,
+# so that none is locked; elsewhere this one does, where it can be had.
+TRITON := triton==3.9.0
+
 test: install  ## style and tests
+	@if [ "$$(uname -sm)" = "Linux x86_64" ] && ! $(BIN)/python -c 'import triton' 2>/dev/null; then \
+	    echo "Installing $(TRITON) for the tests of the GPU kernels"; \
+	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TRITON); fi
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m pytest
 
@@ -63,8 +70,8 @@ lab: install  ## the notebooks in JupyterLab
 run: install  ## notebooks: make run [ID="siren/initialization ..."] [PROFILE=paper]
 	@$(BIN)/python -m inrkit run $(ID) --profile $(PROFILE)
 
-bench: install  ## speed of the training loop against a plain one
-	@$(BIN)/python benchmarks/fit_speed.py
+bench: install  ## speed and memory against the machine's limits; let nothing else run
+	@$(BIN)/python benchmarks/run.py
 
 clean:  ## remove what was built, and what quick and smoke runs wrote; keeps .venv and paper records
 	@rm -rf _build results/quick results/smoke results/interactive .pytest_cache .ruff_cache \

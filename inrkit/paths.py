@@ -5,7 +5,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "data" / "claims.csv"
 REASONS = ROOT / "data" / "reasons.csv"
+WORKLOADS = ROOT / "data" / "workloads.csv"
 REGISTRY = ROOT / "data" / "registry.csv"
 RESULTS = ROOT / "results"
+BENCH = RESULTS / "bench"
 NOTEBOOKS = ROOT / "notebooks"
 BOOK = ROOT / "book"

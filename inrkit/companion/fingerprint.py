@@ -28,14 +28,16 @@ RECORDER = ("companion/__init__.py", "companion/records.py")  # writes numbers d
 def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
     """SHA-256 (16 hexadecimal digits) of the code cells, the modules they reach, the parameters.
 
-    A notebook that reads records also depends on all of them, and on the claims.
+    A notebook that reads records also depends on all of them, the benchmarks' too, on the claims
+    and the workloads.
     """
     cells = code_cells(notebook)
     parts = [*cells, json.dumps(parameters, sort_keys=True, default=str)]
     with PARSING:
         parts += [normalized(path) for path in reached("\n".join(cells))]
     if notebook.reads_records:
-        parts += [path.read_text(encoding="utf-8") for path in (paths.CLAIMS, paths.REASONS)]
+        tables = [paths.CLAIMS, paths.REASONS, paths.WORKLOADS, *sorted(paths.BENCH.glob("*"))]
+        parts += [path.read_text(encoding="utf-8") for path in tables]
         parts += _records(notebook.id)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

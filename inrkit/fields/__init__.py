@@ -12,7 +12,7 @@ from inrkit.fields.activations import (
 )
 from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
 from inrkit.fields.layers import Layer, affine
-from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, siren_gradient
+from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, evaluate, siren_gradient
 from inrkit.fields.stack import count_parameters, stack, unstack
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "affine",
     "count_parameters",
     "encoded",
+    "evaluate",
     "finer",
     "identity",
     "log_abs",

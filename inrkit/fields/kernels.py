@@ -18,8 +18,8 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from inrkit.fields import activations
-from inrkit.fields.activations import DampedSine, log_abs, one, sqrt_abs
+from inrkit.fields.activations import DampedSine, finer, log_abs, one, sqrt_abs
+from inrkit.fields.arithmetic import COORDINATES
 
 try:
     import triton
@@ -29,7 +29,7 @@ except ImportError:
     triton = constexpr = None
 
 # (phi, its name in the kernels), and the same for the damping of a DampedSine
-ACTIVATIONS = [(torch.sin, "sin"), (getattr(activations, "finer", None), "finer")]
+ACTIVATIONS = [(torch.sin, "sin"), (finer, "finer")]
 DAMPINGS = [(one, "sin"), (sqrt_abs, "sqrt_abs"), (log_abs, "log_abs")]
 
 PROGRAMS = 512  # that share the rows of a sum over them: several for each multiprocessor
@@ -237,7 +237,7 @@ def _width(size: int, largest: int) -> int:
 
 
 def _precision(precision: str, n_in: int) -> str:
-    if n_in < 16:  # coordinates, which must not be rounded
+    if n_in < COORDINATES or precision == "float32":
         return "ieee"
     # the interpreter multiplies the bits of bfloat16 as if they were integers
     return "rounded" if precision == "bf16" and INTERPRETED else precision
@@ -260,7 +260,7 @@ def _name(activation: Callable) -> str | None:
     table = ACTIVATIONS
     if type(activation) is DampedSine:
         table, activation = DAMPINGS, activation.damping
-    return next((name for known, name in table if known is activation and known), None)
+    return next((name for known, name in table if known is activation), None)
 
 
 def supports(activation: Callable[[Tensor], Tensor], *tensors: Tensor) -> bool:
@@ -285,7 +285,7 @@ def forward(
     bias: Tensor,
     activation: Callable[[Tensor], Tensor],
     omega: float,
-    precision: str = "ieee",
+    precision: str = "float32",
 ) -> tuple[Tensor, Tensor]:
     r"""The value :math:`\phi(u)` and slope :math:`\phi'(u)` at :math:`u = \omega (x W^\top + b)`.
 
@@ -297,8 +297,8 @@ def forward(
         bias: ``(*signals, out)``.
         activation: one that :func:`supports` knows.
         omega: frequency factor.
-        precision: of the factors of the matrix product, summed in single precision: ``"ieee"``,
-            ``"tf32"`` or ``"bf16"``. Fewer than 16 inputs are coordinates, and always ``"ieee"``.
+        precision: of the factors of the matrix product, summed in single precision: ``"float32"``,
+            ``"tf32"`` or ``"bf16"``. Fewer than 16 inputs are coordinates, and never rounded.
 
     Returns:
         two tensors ``(*signals, n, out)``.
@@ -333,7 +333,7 @@ def backward(
     x: Tensor,
     weight: Tensor,
     omega: float,
-    precision: str = "ieee",
+    precision: str = "float32",
     needs_input: bool = True,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     r"""The gradients :math:`g W`, :math:`g^\top x` and :math:`\sum_n g_n`.

@@ -238,6 +238,21 @@ class Gauss(_Sequential):
         self.layers.append(Layer(width, out_features, activation=identity))
 
 
+def evaluate(field: nn.Module, coords: Tensor, rows: int = 2**14) -> Tensor:
+    """Values at any number of points, so many at a time that only the values take memory.
+
+    Args:
+        field: any callable that treats each point on its own.
+        coords: ``(*signals, n, d)``.
+        rows: points a pass.
+
+    Returns:
+        ``(*signals, n, c)``, without a graph.
+    """
+    with torch.no_grad():
+        return torch.cat([field(part) for part in coords.split(rows, dim=-2)], dim=-2)
+
+
 def siren_gradient(model: SIREN, coords: Tensor) -> Tensor:
     r"""The gradient of a SIREN in closed form (Sitzmann et al. 2020, Suppl. 2, Eq. 7).
 

@@ -26,6 +26,8 @@ COLOURS = {
     "SIREN": BLUE,
     "SIREN+PE": BLUE,
     "SPDER": VERMILLION,
+    "FINER": ORANGE,
+    "Gauss": PURPLE,
     "ReLU": BLACK,
     "ReLU+PE": ORANGE,
     "ReLU+FFN": PURPLE,

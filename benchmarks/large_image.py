@@ -1,0 +1,26 @@
+"""One step of SIREN on an image, and the image rendered: prints the peak memory in GiB."""
+
+import resource
+import sys
+
+import torch
+
+from inrkit.fields import SIREN, evaluate
+from inrkit.signals import grid
+from inrkit.training import Regression, fit
+
+
+def main(side: int, device: str) -> None:
+    coords = grid((side, side)).to(device)
+    values = torch.sin(40 * coords.prod(-1, keepdim=True))
+    torch.manual_seed(0)
+    model = SIREN(2, 1).to(device)
+    fit(model, Regression(coords, values), steps=1, path="fused", progress=False)
+    picture = evaluate(model, coords)
+    assert picture.shape == values.shape and torch.isfinite(picture).all()
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(torch.cuda.max_memory_allocated() / 2**30 if device.startswith("cuda") else host)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

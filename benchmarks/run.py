@@ -1,0 +1,85 @@
+"""Every benchmark, each against the limit of the machine it runs on: ``make bench``.
+
+Steps that are compared are timed in turn within one run, so that a busy machine slows all alike;
+ratios are medians over rounds with their quartiles. What comes out is printed, and written to
+``results/bench/<device>.csv`` with the circumstances beside it. Let nothing else run meanwhile.
+"""
+
+import argparse
+import json
+import os
+import time
+from datetime import datetime
+
+import derivatives
+import pandas as pd
+import quality
+import signals
+import steps
+import torch
+
+from inrkit import paths
+from inrkit.companion import machine
+
+SECTIONS = {
+    "steps": steps.rows,
+    "signals": signals.rows,
+    "derivatives": derivatives.rows,
+    "quality": quality.rows,
+}
+
+
+def circumstances(device: str, seconds: float) -> dict:
+    """What a reader must know to judge the numbers."""
+    return {
+        "device": machine.device(device),
+        "threads": torch.get_num_threads(),
+        "versions": machine.versions(),
+        **machine.commit(),
+        "date": datetime.now().strftime("%Y-%m-%d"),
+        "seconds": round(seconds),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
+    options = parser.parse_args()
+    begin, tables = time.perf_counter(), []
+    for name in options.only:
+        for row in SECTIONS[name](torch.device(options.device), options.smoke):
+            row = {"section": name, **row}
+            tables.append(row)
+            print(_line(row), flush=True)
+    if not options.smoke:
+        write(pd.DataFrame(tables), options, time.perf_counter() - begin)
+
+
+def _line(row: dict) -> str:
+    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row.get("low") is not None else ""
+    bound = f"  [bound {row['bound']}]" if row.get("bound") else ""
+    return f"{row['case']:>28}  {row['metric']}: {row['value']:.4g}{interval} {row['unit']}{bound}"
+
+
+def write(table: pd.DataFrame, options: argparse.Namespace, seconds: float) -> None:
+    """Replace the sections that were run, and keep the others of an earlier run."""
+    folder = paths.BENCH
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = machine.device(options.device)["kind"]
+    target, about = folder / f"{kind}.csv", folder / f"{kind}.json"
+    notes = json.loads(about.read_text()) if about.exists() else {}
+    if target.exists():
+        before = pd.read_csv(target)
+        table = pd.concat([before[~before.section.isin(options.only)], table])
+    notes |= {name: circumstances(options.device, seconds) for name in options.only}
+    for path, text in ((target, table.to_csv(index=False)), (about, json.dumps(notes, indent=1))):
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(text)
+        os.replace(partial, path)
+    print(f"written to {target.relative_to(paths.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

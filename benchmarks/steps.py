@@ -1,0 +1,224 @@
+"""Training steps of every model against a plain loop, other code, and matrix products alone."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+from inrkit.fields import (
+    FINER,
+    MLP,
+    RBF,
+    SIREN,
+    SPDER,
+    FourierFeatures,
+    Gauss,
+    HashGrid,
+    Layer,
+    PositionalEncoding,
+    encoded,
+    log_abs,
+)
+from inrkit.fields.activations import identity
+from inrkit.measure import StepTimes, peak_memory, step_times
+from inrkit.signals import image
+from inrkit.training import Regression, chunk_rows, fit, stepper
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "SIREN": lambda: SIREN(2, 1),
+    "SPDER": lambda: SPDER(2, 1, hidden_layers=4),
+    "SPDER, log": lambda: SPDER(2, 1, hidden_layers=4, damping=log_abs),
+    "SPDER, arctan": lambda: SPDER(2, 1, hidden_layers=4, damping=torch.atan),
+    "FINER": lambda: FINER(2, 1),
+    "Gauss": lambda: Gauss(2, 1),
+    "ReLU": lambda: MLP(2, 1),
+    "tanh": lambda: MLP(2, 1, activation=torch.tanh),
+    "Softplus": lambda: MLP(2, 1, activation=nn.functional.softplus),
+    "ReLU + P.E.": lambda: encoded(PositionalEncoding(2, bands=7), MLP),
+    "ReLU + FFN": lambda: encoded(FourierFeatures(2, features=128), MLP),
+    "ReLU + RBF": lambda: encoded(RBF(2, features=256), MLP),
+    "Hash grid": lambda: encoded(HashGrid(2), lambda n, m: MLP(n, m, width=64, hidden_layers=2)),
+}
+CEILING = {"SIREN": 1.25, "SPDER": 1.6, "FINER": 1.6, "Gauss": 1.6, "ReLU": 1.6}  # times the floor
+AGAINST_PLAIN = {"SIREN": 1.8}
+PROFILED = ("SIREN", "SPDER")
+SECONDS_500 = {"SIREN": 0.5, "SPDER, 7 layers": 0.9}  # of 500 steps, on an H200
+
+
+class Plain(nn.Module):
+    """The same network as most code writes it: ``nn.Linear``, and ``phi(omega * linear(x))``."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.encoding = model[0] if isinstance(model, nn.Sequential) else nn.Identity()
+        layers = [m for m in model.modules() if isinstance(m, Layer)]
+        self.linear = nn.ModuleList(nn.Linear(*reversed(layer.weight.shape)) for layer in layers)
+        self.settings = [(layer.omega, layer.activation) for layer in layers]
+        for linear, layer in zip(self.linear, layers, strict=True):
+            linear.load_state_dict(layer.state_dict())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.encoding(x)
+        for linear, (omega, activation) in zip(self.linear, self.settings, strict=True):
+            x = linear(x) if activation is identity else activation(omega * linear(x))
+        return x
+
+
+def plain_step(model: nn.Module, loss: Regression, lr: float = 1e-4) -> Callable[[], float]:
+    """One step of the usual loop, which reads the loss after every step; returns it."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = ((model(loss.coords) - loss.values) ** 2).mean()
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    return step
+
+
+def floor_step(model: nn.Module, points: int, rows: int, device: torch.device):
+    """The matrix products of one step alone, with operands of their own, into buffers."""
+    shapes = [m.weight.shape[-2:] for m in model.modules() if isinstance(m, Layer)]
+    signals = next(m for m in model.modules() if isinstance(m, Layer)).weight.shape[:-2]
+
+    def random(*shape):
+        return torch.randn(*signals, *shape, device=device)
+
+    weights = [random(*shape) for shape in shapes]
+    values = [random(rows, shapes[0][1]), *[random(rows, out) for out, _ in shapes]]
+    slopes = [random(rows, inputs) for _, inputs in shapes] + [random(rows, shapes[-1][0])]
+    grads = [random(*shape) for shape in shapes]
+
+    def step() -> None:
+        for _ in range(0, points, rows):
+            for i, weight in enumerate(weights):
+                torch.matmul(values[i], weight.mT, out=values[i + 1])
+            for i in reversed(range(len(weights))):
+                torch.matmul(slopes[i + 1].mT, values[i], out=grads[i])
+                if i:
+                    torch.matmul(slopes[i + 1], weights[i], out=slopes[i])
+
+    return step
+
+
+def problem(size: int, device: torch.device) -> Regression:
+    """The photograph that every step is taken on."""
+    signal = image("camera", size=size)
+    return Regression(signal.coords.to(device), signal.values.to(device))
+
+
+def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
+    loss, rounds = problem(16 if smoke else 256, device), 1 if smoke else 10
+    path = "graph" if device.type == "cuda" else "compiled"
+    yield same_curve(loss, device)
+    for name, build in MODELS.items():
+        torch.manual_seed(0)
+        model = build().to(device)
+        chunk = chunk_rows(model) if device.type == "cpu" else len(loss)
+        timed = {
+            "fit": stepper(build().to(device), loss, path=path),
+            "plain loop": plain_step(Plain(model).to(device), loss),
+            "floor": floor_step(model, len(loss), min(chunk, len(loss)), device),
+            "fused": stepper(build().to(device), loss, path="fused"),
+            "eager": stepper(build().to(device), loss, path="eager"),
+        }
+        timed |= precisions(build, loss, device, path) | others(name, loss, device)
+        yield from compared(name, step_times(timed, rounds=rounds))
+        yield from memory(name, build, loss, device)
+    if device.type == "cpu":
+        for name in PROFILED:
+            yield from profile(name, stepper(MODELS[name](), loss, path=path))
+    yield from whole_fits(loss, device, path, 2 if smoke else 500)
+
+
+def same_curve(loss: Regression, device: torch.device) -> dict:
+    """How far the losses of ten steps are from those of the plain loop."""
+    torch.manual_seed(0)
+    model = SIREN(2, 1).to(device)
+    step = plain_step(Plain(model).to(device), loss)
+    theirs = torch.tensor([step() for _ in range(10)])
+    ours = fit(model, loss, steps=10, progress=False).losses
+    value = float(((ours - theirs) / theirs).abs().max())
+    return {"case": "SIREN", "metric": "loss off a plain loop", "value": value, "unit": "relative"}
+
+
+def precisions(build, loss: Regression, device: torch.device, path: str) -> dict:
+    """The same step with rounded matrix products."""
+    names = ("tf32", "bf16") if device.type == "cuda" else ("bf16",)
+    return {n: stepper(build().to(device), loss, path=path, precision=n) for n in names}
+
+
+def others(name: str, loss: Regression, device: torch.device) -> dict:
+    """The public package siren-pytorch in its own shape of loop."""
+    if name != "SIREN":
+        return {}
+    from siren_pytorch import SirenNet
+
+    net = SirenNet(dim_in=2, dim_hidden=256, dim_out=1, num_layers=4, w0_initial=30.0)
+    return {"siren-pytorch": plain_step(net.to(device), loss)}
+
+
+def compared(name: str, times: StepTimes) -> Iterator[dict]:
+    """Steps per second of ``fit``, the first of those timed, and its ratios to the others."""
+    yield {"case": name, "metric": "steps", "value": 1 / times.median["fit"], "unit": "1/s"}
+    for other in times.names[1:]:
+        value, low, high = times.ratio(other)
+        metric, bound = f"speed over {other}", AGAINST_PLAIN if other == "plain loop" else {}
+        if other == "floor":
+            value, low, high = 1 / value, 1 / high, 1 / low
+            metric, bound = "time over the floor", CEILING
+        yield {
+            "case": name, "metric": metric, "value": value, "low": low, "high": high,
+            "unit": "ratio", "bound": bound.get(name),
+        }  # fmt: skip
+
+
+def memory(name: str, build, loss: Regression, device: torch.device) -> Iterator[dict]:
+    """Bytes held for the backward pass, and on CUDA all that was allocated."""
+    for case, step in {
+        "fit": stepper(build().to(device), loss),
+        "plain loop": plain_step(Plain(build()).to(device), loss),
+    }.items():
+        peak = peak_memory(step)
+        held = peak.saved if peak.allocated is None else peak.allocated
+        yield {"case": name, "metric": f"memory, {case}", "value": held / 2**20, "unit": "MiB"}
+
+
+def profile(name: str, step: Callable[[], None], steps: int = 5) -> Iterator[dict]:
+    """Where the time of a step goes, in shares of it."""
+    step()
+    with torch.profiler.profile() as profiler:
+        for _ in range(steps):
+            step()
+    shares = dict.fromkeys(("matrix products", "activations", "other loops", "the rest"), 0.0)
+    for event in profiler.key_averages():
+        shares[_kind(event.key)] += event.self_cpu_time_total
+    total = sum(shares.values())
+    for kind, value in shares.items():
+        yield {"case": name, "metric": f"share, {kind}", "value": value / total, "unit": "of 1"}
+
+
+def _kind(operation: str) -> str:
+    if operation in ("aten::mm", "aten::addmm", "aten::bmm"):
+        return "matrix products"
+    if operation in ("aten::sin", "aten::cos_", "aten::cos") or "CompiledFxGraph" in operation:
+        return "activations"
+    loops = ("mul", "mul_", "sum", "add", "add_", "copy_", "sub", "pow", "zero_", "fill_")
+    return "other loops" if operation.removeprefix("aten::") in loops else "the rest"
+
+
+def whole_fits(loss: Regression, device: torch.device, path: str, steps: int) -> Iterator[dict]:
+    """Seconds of 500 steps after a warm-up, and on CUDA how many fields a card holds."""
+    if device.type != "cuda":
+        return
+    for name, build in {"SIREN": MODELS["SIREN"], "SPDER, 7 layers": lambda: SPDER(2, 1)}.items():
+        for precision in ("float32", "tf32", "bf16"):
+            step = stepper(build().to(device), loss, path=path, precision=precision)
+            many = {"fit": lambda step=step: [step() for _ in range(steps)]}
+            seconds = step_times(many, rounds=5, warmup=1).median["fit"]
+            yield {
+                "case": f"{name}, {precision}", "metric": "500 steps", "value": seconds,
+                "unit": "s", "bound": SECONDS_500[name],
+            }  # fmt: skip
