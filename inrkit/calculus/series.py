@@ -99,6 +99,20 @@ def _sqrt_relu(u: Tensor, order: int) -> list[Tensor]:
     return [torch.where(u > 0, term, 0) for term in _pow(torch.where(u > 0, u, 1), order, 0.5)]
 
 
+GAUSSIAN_END = 46.0  # exp(-46) is 1e-20
+
+
+@series("gaussian")
+def _gaussian(u: Tensor, order: int) -> list[Tensor]:
+    # y' = -2 u y, solved term by term
+    square = u * u
+    terms = [torch.exp(-square).masked_fill(square > GAUSSIAN_END, 0)]
+    for k in range(1, order + 1):
+        before = terms[k - 2] if k > 1 else 0
+        terms.append((-2 / k) * (u * terms[k - 1] + before))
+    return terms
+
+
 @series("finer")
 def _finer(u: Tensor, order: int) -> list[Tensor]:
     # sin(v) of v = (|u| + 1) u, whose own series ends with the second power

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from inrkit.calculus.jet import Jet, total_degree
+from inrkit.calculus.jet import Jet, UnknownOperation, total_degree
 from inrkit.calculus.series import SERIES
 
 
@@ -29,7 +29,7 @@ def value_and_slope(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Te
     r"""The values :math:`\phi(u)` and slopes :math:`\phi'(u)` of an elementwise function.
 
     From the function's own method ``value_and_slope`` where it has one, else from its Taylor
-    series, else from a jet of first order through its body.
+    series, else from a jet of first order through its body, else from autograd.
 
     Args:
         function: elementwise :math:`\phi`.
@@ -42,12 +42,24 @@ def value_and_slope(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Te
         return own(u)
     if series := _series_of(function):
         value, *slope = series(u, 1)
-    else:
+        return value, slope[0] if slope else torch.zeros_like(u)
+    try:
         jet = function(Jet(torch.stack([u, torch.ones_like(u)]), total_degree(1, 1)))
-        if not isinstance(jet, Jet):  # a constant
-            return torch.full_like(u, jet), torch.zeros_like(u)
-        value, *slope = jet.coefficients
+    except UnknownOperation:
+        return _by_autograd(function, u)
+    if not isinstance(jet, Jet):  # piecewise constant
+        return torch.broadcast_to(torch.as_tensor(jet).to(u), u.shape), torch.zeros_like(u)
+    value, *slope = jet.coefficients
     return value, slope[0] if slope else torch.zeros_like(u)
+
+
+def _by_autograd(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+    graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = u if graph and u.requires_grad else u.detach().requires_grad_()
+        value = function(x)
+        (slope,) = torch.autograd.grad(value.sum(), x, create_graph=graph)
+    return (value, slope) if graph else (value.detach(), slope)
 
 
 def _series_of(function: Callable) -> Callable | None:

@@ -16,7 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from inrkit.calculus import value_and_slope
 
 PRECISIONS = ("float32", "tf32", "bf16")
-COORDINATES = 16  # a layer of fewer inputs takes coordinates, which must not be rounded
+COORDINATES = 16  # fewer columns are coordinates or values, which must not be rounded
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class Arithmetic:
         if not self.compiled or x.is_cuda:
             return None
         shape = torch.broadcast_shapes(x.shape[:-2], weight.shape[:-2])
-        key = (activation, *shape, x.shape[-2], weight.shape[-2], x.dtype)
+        key = (activation, shape, x.shape[-2], weight.shape[:-1], x.dtype)
         if key not in self.kernels:
             example = x.new_zeros(*shape, x.shape[-2], weight.shape[-2])
-            self.kernels[key] = _compile(activation, example, example[..., :1, :].clone())
+            bias = x.new_zeros(*weight.shape[:-2], 1, weight.shape[-2])
+            self.kernels[key] = _compile(activation, example, bias)
         return self.kernels[key]
 
 
@@ -92,7 +93,7 @@ def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None)
         bias: ``(*signals, out)``, or None for no bias.
     """
     precision = _current.precision
-    if precision != "float32" and x.shape[-1] < COORDINATES:
+    if precision != "float32" and min(x.shape[-1], matrix.shape[-1]) < COORDINATES:
         _round_products("float32")
         try:
             return _product(x, matrix, scale, bias)
@@ -105,10 +106,12 @@ def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None)
 
 
 def _product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    add = bias if bias is not None else x.new_empty(())
+    factors = {"beta": scale if bias is not None else 0, "alpha": scale}
     if x.ndim == matrix.ndim == 2:
-        if bias is None:
-            return torch.addmm(x.new_empty(()), x, matrix, beta=0, alpha=scale)
-        return torch.addmm(bias, x, matrix, beta=scale, alpha=scale)
+        return torch.addmm(add, x, matrix, **factors)
+    if x.ndim == matrix.ndim == 3 and len(x) == len(matrix):
+        return torch.baddbmm(add if bias is None else add.unsqueeze(-2), x, matrix, **factors)
     y = x @ (scale * matrix)
     return y if bias is None else y + scale * bias.unsqueeze(-2)
 

@@ -8,6 +8,7 @@ parameters of its own, and where somebody listens to a layer.
 """
 
 from collections.abc import Sequence
+from types import BuiltinFunctionType
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from inrkit.calculus import value_and_slope
 from inrkit.fields import arithmetic, kernels
 from inrkit.fields.activations import identity
 from inrkit.fields.arithmetic import product
+from inrkit.fields.layers import Layer
+
+METHODS = Layer.forward, Layer.preactivation
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def chain(x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
@@ -45,19 +50,25 @@ def _fusible(x: Tensor, layers: Sequence[nn.Module]) -> bool:
         and torch.is_grad_enabled()
         and type(x) is Tensor
         and x.ndim > 1
-        and not any(_observed(layer) or _learns(layer.activation) for layer in layers)
+        and all(_plain(layer, x) for layer in layers)
+        and not torch.is_autocast_enabled(x.device.type)
         and torch._C._functorch.peek_interpreter_stack() is None
         and forward_ad._current_level < 0
         and not torch.compiler.is_compiling()
     )
 
 
-def _observed(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
-
-
-def _learns(activation) -> bool:
-    return isinstance(activation, nn.Module) and any(True for _ in activation.parameters())
+def _plain(layer: nn.Module, x: Tensor) -> bool:
+    """Whether a layer does as :class:`Layer` says, nobody listens, and its activation is fixed."""
+    kind = type(layer)  # a parametrized layer has a class of its own, with the same methods
+    return (
+        (getattr(kind, "forward", None), getattr(kind, "preactivation", None)) == METHODS
+        and not any(getattr(layer, hooks) for hooks in HOOKS)
+        and (
+            isinstance(layer.activation, BuiltinFunctionType)
+            or not layer.activation(x.new_zeros(1)).requires_grad  # nothing to learn within
+        )
+    )
 
 
 class _Chain(Function):

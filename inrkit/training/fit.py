@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Protocol
 
@@ -150,12 +150,13 @@ class _Run:
         self.device = parameters[0].device
         check_precision(precision, self.device)
         if self.device.type == "cpu":
-            _prepare_cpu()
+            _keep_freed_memory()
         points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
         path = choose(path, model, self.device, points * steps, adam)
         self.arithmetic = arithmetic(path, precision)
         self.optimizer = _optimizer(optimizer, parameters, lr, captured=path == "graph")
         size = chunk or (chunk_rows(model) if self.device.type == "cpu" else points)
+        size = ceil(points / max(round(points / size), 1))  # no small rest
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         with torch.no_grad():  # one point tells the number of signals and the precision
             share = loss(model, slice(0, 1))
@@ -254,14 +255,12 @@ def stepper(
 
 
 @cache
-def _prepare_cpu() -> None:
-    """Keep freed memory for this process, and count numbers below 1e-38 as zero.
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep up to 256 MiB of freed memory for this process.
 
-    glibc would hand the activations of every chunk back to the system, and get them again one page
-    fault at a time: a fifth of a step's time. And products of subnormal numbers, of which the tails
-    of Gaussians are full, take a processor twenty times as long.
+    It would hand the activations of every chunk back to the system, and get them again one page
+    fault at a time: a fifth of a step's time.
     """
-    torch.set_flush_denormal(True)
     trim_threshold, mmap_threshold = -1, -3  # names of mallopt's parameters in malloc.h
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library has no such call
