@@ -17,7 +17,7 @@ MODELS = {
     "SPDER": lambda: SPDER(2, 1, hidden_layers=4),
     "FINER": lambda: FINER(2, 1),
 }
-SIDE, STEPS = {"cpu": 128, "cuda": 256}, {"cpu": 300, "cuda": 3000}
+SIDE, STEPS = {"cpu": 128, "cuda": 256}, {"cpu": 250, "cuda": 3000}
 
 
 def rows(device: torch.device, smoke: bool) -> Iterator[dict]:

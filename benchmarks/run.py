@@ -45,11 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--models", nargs="+", help="steps of these alone; others' rows are kept")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
     options = parser.parse_args()
     begin, tables = time.perf_counter(), []
     for name in options.only:
-        for row in SECTIONS[name](torch.device(options.device), options.smoke):
+        extra = {"models": options.models} if name == "steps" else {}
+        for row in SECTIONS[name](torch.device(options.device), options.smoke, **extra):
             row = {"section": name, **row}
             tables.append(row)
             print(_line(row), flush=True)
@@ -64,15 +66,20 @@ def _line(row: dict) -> str:
 
 
 def write(table: pd.DataFrame, options: argparse.Namespace, seconds: float) -> None:
-    """Replace the sections that were run, and keep the others of an earlier run."""
+    """Replace what was run, and keep what else an earlier run has left."""
     folder = paths.BENCH
     folder.mkdir(parents=True, exist_ok=True)
     kind = machine.device(options.device)["kind"]
     target, about = folder / f"{kind}.csv", folder / f"{kind}.json"
     notes = json.loads(about.read_text()) if about.exists() else {}
     if target.exists():
-        before = pd.read_csv(target)
-        table = pd.concat([before[~before.section.isin(options.only)], table])
+        before, keys = pd.read_csv(target), ["section", "case"] if options.models else ["section"]
+        run_again = pd.MultiIndex.from_frame(before[keys]).isin(
+            pd.MultiIndex.from_frame(table[keys])
+        )
+        order = {case: place for place, case in enumerate(dict.fromkeys(before.case))}
+        table = pd.concat([before[~run_again], table], ignore_index=True)
+        table = table.sort_values("case", key=lambda cases: cases.map(order), kind="stable")
     notes |= {name: circumstances(options.device, seconds) for name in options.only}
     for path, text in ((target, table.to_csv(index=False)), (about, json.dumps(notes, indent=1))):
         partial = path.with_name(path.name + ".part")

@@ -109,26 +109,29 @@ def problem(size: int, device: torch.device) -> Regression:
     return Regression(signal.coords.to(device), signal.values.to(device))
 
 
-def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
-    loss, rounds = problem(16 if smoke else 256, device), 1 if smoke else 10
+def rows(device: torch.device, smoke: bool, models: list[str] | None = None) -> Iterator[dict]:
+    loss = problem(16 if smoke else 256, device)
     path = "graph" if device.type == "cuda" else "compiled"
-    yield same_curve(loss, device)
-    for name, build in MODELS.items():
+    chosen = {name: MODELS[name] for name in models or MODELS}
+    if "SIREN" in chosen:
+        yield same_curve(loss, device)
+    for name, build in chosen.items():
         torch.manual_seed(0)
         model = build().to(device)
         chunk = chunk_rows(model) if device.type == "cpu" else len(loss)
         timed = {
             "fit": stepper(build().to(device), loss, path=path),
-            "plain loop": plain_step(Plain(model).to(device), loss),
             "floor": floor_step(model, len(loss), min(chunk, len(loss)), device),
+            "plain loop": plain_step(Plain(model).to(device), loss),
             "fused": stepper(build().to(device), loss, path="fused"),
             "eager": stepper(build().to(device), loss, path="eager"),
         }
         timed |= precisions(build, loss, device, path) | others(name, loss, device)
-        yield from compared(name, step_times(timed, rounds=rounds))
+        rounds = 1 if smoke else 10 if name in CEILING else 5
+        yield from compared(name, step_times(timed, rounds=rounds, warmup=2))
         yield from memory(name, build, loss, device)
     if device.type == "cpu":
-        for name in PROFILED:
+        for name in [name for name in PROFILED if name in chosen]:
             yield from profile(name, stepper(MODELS[name](), loss, path=path))
     yield from whole_fits(loss, device, path, 2 if smoke else 500)
 

@@ -9,6 +9,7 @@ from inrkit.fields import (
     DampedSine,
     Gaussian,
     finer,
+    gaussian,
     identity,
     log_abs,
     one,
@@ -128,12 +129,22 @@ def test_a_function_with_a_method_of_its_own_is_asked():
     assert_equal(Cube(), POINTS, own=lambda u: u**3)
 
 
+def test_gaussians_have_no_subnormal_tails():
+    u, least = torch.linspace(-12, 12, 4001), torch.finfo(torch.float32).tiny
+    plain = torch.exp(-(u**2))
+    assert ((plain > 0) & (plain < least)).any()
+    value, slope = value_and_slope(Gaussian(1.0), u)
+    assert (value - plain).abs().max() < 1e-6 and (value[plain < 1e-20] == 0).all()
+    for result in (value, slope):
+        assert ((result == 0) | (result.abs() >= least)).all()
+
+
 @elementwise
 def atan(u):
     return torch.atan(u.detach()) + (u - u.detach()) / (1 + u.detach() ** 2)
 
 
-@pytest.mark.parametrize("function", [finer, sqrt_abs, log_abs, sqrt_relu, atan])
+@pytest.mark.parametrize("function", [finer, gaussian, sqrt_abs, log_abs, sqrt_relu, atan])
 def test_elementwise_functions_let_jets_pass(function):
     reference = torch.atan if function is atan else function
     points = POINTS[POINTS.abs() > 0.01].reshape(-1, 1)

@@ -147,6 +147,23 @@ def test_a_backward_pass_leaves_what_the_next_one_needs(name):
     assert torch.equal(given, kept)
 
 
+@pytest.mark.parametrize("name", ["SIREN", "SPDER sqrt_abs", "Gauss"])
+def test_a_chain_may_end_with_an_activation(name):
+    model, x = problem(name)
+
+    def hidden(x):
+        return chain(x, model.layers[:-1])
+
+    y, tensors = hidden(x), list(model.layers[:-1].parameters())
+    given = torch.rand_like(y)
+    kept = given.clone()
+    for gradient in (given, kept[:1].expand_as(y)):  # as from a sum, whose rows are one
+        with one_by_one():
+            expected = torch.autograd.grad(hidden(x), tensors, gradient)
+        assert_close(torch.autograd.grad(y, tensors, gradient, retain_graph=True), expected)
+    assert is_chain(y) and torch.equal(given, kept)
+
+
 def test_a_frozen_layer_has_no_gradient():
     model, x = problem("SIREN")
     model.layers[1].requires_grad_(False)
@@ -287,6 +304,14 @@ def test_a_function_with_a_parameter_inside_learns():
     assert_close(found, expected)
 
 
+def test_a_hook_of_an_activation_sees_all_values():
+    model, x = problem("SPDER sqrt_abs")
+    expected, seen = first(model, x), []
+    model.layers[0].activation.register_forward_hook(lambda _, inputs, y: seen.append(y.shape))
+    assert_close(first(model, x), expected)
+    assert (11, 7) in seen
+
+
 WITHOUT_A_RULE = {"gelu": functional.gelu, "silu": torch.nn.SiLU(), "sinc": torch.sinc}
 
 
@@ -359,6 +384,7 @@ COMPILED = {
     "FINER": finer,
     "Gauss": Gaussian(2.0),
     "MLP": torch.tanh,
+    "MLP, no Taylor rule": functional.gelu,
     "own": lambda u: torch.where(u > 0, u, torch.sin(u) * u),
 }
 
@@ -424,24 +450,26 @@ def test_without_a_compiler_activations_stay_as_they_are(monkeypatch):
 
 
 class Roundings(TorchDispatchMode):
-    """The rounding under which every matrix product runs, by the number of its terms."""
+    """Terms, columns and rounding of every matrix product that runs."""
 
     def __init__(self):
         super().__init__()
         self.found = set()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        if operation._schema.name in ("aten::mm", "aten::addmm", "aten::bmm"):
-            self.found.add((args[-1].shape[-2], mkldnn.matmul.fp32_precision))
+        if operation._schema.name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
+            self.found.add((*args[-1].shape[-2:], mkldnn.matmul.fp32_precision))
         return operation(*args, **(kwargs or {}))
 
 
-def test_products_of_coordinates_are_exempt_from_rounding():
+def test_products_with_coordinates_are_exempt_from_rounding():
     torch.manual_seed(0)
     model, x = SIREN(2, 1, width=64, hidden_layers=2), torch.rand(512, 2)
     with computing(Arithmetic(precision="bf16")), Roundings() as roundings:
-        assert is_chain(model(x))
-    assert roundings.found == {(2, "ieee"), (64, "bf16")}
+        first(model, x)
+    with_coordinates = {found for found in roundings.found if 2 in found}
+    assert with_coordinates == {(2, 64, "ieee"), (64, 2, "ieee"), (512, 2, "ieee")}
+    assert {(64, 64, "bf16"), (512, 64, "bf16")} <= roundings.found
 
 
 @rounding
@@ -474,7 +502,6 @@ def test_coordinates_are_not_rounded(is_fused):
 
 @rounding
 def test_coordinates_are_not_rounded_in_the_gradients():
-    """Products with coordinates as well; Triton's kernels leave them exact."""
     rough, exact = one_layer(is_fused=True)
     assert_close(rough[2:], exact[2:], 1e-5)
 
