@@ -48,7 +48,7 @@ class Arithmetic:
         return self.kernels[key]
 
 
-_current = Arithmetic()
+_current = Arithmetic(fused=False)
 
 
 def current() -> Arithmetic:
@@ -100,9 +100,18 @@ def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None)
         finally:
             _round_products(precision)
     if precision == "bf16" and x.is_cuda:
-        y = torch.matmul(x.bfloat16(), matrix.bfloat16()).float() * scale
+        y = scale * _half_product(x, matrix)
         return y if bias is None else y + scale * bias.unsqueeze(-2)
     return _product(x, matrix, scale, bias)
+
+
+def _half_product(x: Tensor, matrix: Tensor) -> Tensor:
+    """On CUDA: factors in half precision, sums in single."""
+    if x.ndim == matrix.ndim == 2:
+        return torch.mm(x.bfloat16(), matrix.bfloat16(), out_dtype=torch.float32)
+    shape = torch.broadcast_shapes(x.shape[:-2], matrix.shape[:-2])
+    a, b = (t.bfloat16().expand(*shape, -1, -1).flatten(0, -3) for t in (x, matrix))
+    return torch.bmm(a, b, out_dtype=torch.float32).unflatten(0, shape)
 
 
 def _product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None) -> Tensor:

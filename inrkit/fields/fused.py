@@ -2,8 +2,9 @@ r"""A chain of layers as one operation of autograd.
 
 The slope :math:`\phi'(u)` is formed along with the value, while u is in the processor's cache or in
 registers, and waits in u's place for the backward pass, which is then a product and two matrix
-products a layer, in buffers of its own. Layers run one by one, as they are written, wherever this
-cannot serve: without a backward pass, under jets and function transforms, where an activation has
+products a layer, in buffers of its own. :func:`~inrkit.fields.arithmetic.computing` asks for it, as
+:func:`~inrkit.training.fit` does. Layers run one by one, as they are written, wherever it cannot
+serve: without a backward pass, under jets and function transforms, where an activation has
 parameters of its own, and where somebody listens to a layer.
 """
 

@@ -240,7 +240,7 @@ def stepper(
     *,
     lr: float = 1e-4,
     chunk: int | None = None,
-    path: str = "fused",
+    path: str = "auto",
     precision: str = "float32",
 ) -> Callable[[], None]:
     """One optimizer step of :func:`fit` as a callable without arguments, to be timed."""

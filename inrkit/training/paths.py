@@ -7,7 +7,7 @@
   compiler.
 - ``"graph"``: as fused, with the whole step captured once and replayed: CUDA, and Adam.
 - ``"auto"``: ``"graph"`` or ``"fused"`` on CUDA; on a CPU ``"compiled"`` where the fit is long
-  enough to earn the seconds it takes, and a compiler is found, else ``"fused"``.
+  enough to earn the seconds it takes, and a compiler is found, else ``"eager"``.
 
 Results agree to rounding, whichever is taken.
 """
@@ -51,7 +51,7 @@ def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, 
     if device.type == "cuda":
         return "graph" if adam else "fused"
     worth = evaluations * _neurons(model) > WORTH_COMPILING
-    return "compiled" if device.type == "cpu" and worth and _has_compiler() else "fused"
+    return "compiled" if device.type == "cpu" and worth and _has_compiler() else "eager"
 
 
 def arithmetic(path: str, precision: str) -> Arithmetic:

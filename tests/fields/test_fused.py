@@ -60,6 +60,12 @@ rounding = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def fused_unless_told_otherwise():
+    with computing(Arithmetic()):
+        yield
+
+
 def one_by_one():
     return computing(Arithmetic(fused=False))
 
@@ -510,20 +516,23 @@ def flags():
     return cuda.matmul.fp32_precision, mkldnn.matmul.fp32_precision
 
 
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-def test_the_flags_of_the_backends_are_restored(precision):
+@pytest.mark.parametrize(
+    "outer,precision", [("bf16", "float32"), ("float32", "tf32"), ("float32", "bf16")]
+)
+def test_the_flags_of_the_backends_are_restored(outer, precision):
     model, x = problem("SIREN", dtype=torch.float32)
-    before = flags()
-    with computing(Arithmetic(precision=precision)):
-        inside = flags()
-        first(model, x)
-        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-            model(torch.zeros(5, 4))  # in the first product, for which rounding is switched off
-        assert flags() == inside != before
-    assert flags() == before
-    with pytest.raises(ZeroDivisionError), computing(Arithmetic(precision=precision)):
-        assert 1 / 0
-    assert flags() == before and is_chain(model(x))
+    with computing(Arithmetic(precision=outer)):
+        before = flags()
+        with computing(Arithmetic(precision=precision)):
+            inside = flags()
+            first(model, x)
+            with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+                model(torch.zeros(5, 4))  # in the first product, which is exempt from rounding
+            assert flags() == inside != before
+        assert flags() == before
+        with pytest.raises(ZeroDivisionError), computing(Arithmetic(precision=precision)):
+            assert 1 / 0
+        assert flags() == before and is_chain(model(x))
 
 
 # Triton's kernels
