@@ -13,6 +13,7 @@ from datetime import datetime
 
 import derivatives
 import pandas as pd
+import precision
 import quality
 import signals
 import steps
@@ -26,6 +27,7 @@ SECTIONS = {
     "signals": signals.rows,
     "derivatives": derivatives.rows,
     "quality": quality.rows,
+    "precision": precision.rows,
 }
 
 

@@ -45,7 +45,7 @@ def value_and_slope(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Te
         return value, slope[0] if slope else torch.zeros_like(u)
     try:
         jet = function(Jet(torch.stack([u, torch.ones_like(u)]), total_degree(1, 1)))
-    except UnknownOperation:
+    except (UnknownOperation, TypeError):  # a method of tensors takes no jet
         return _by_autograd(function, u)
     if not isinstance(jet, Jet):  # piecewise constant
         return torch.broadcast_to(torch.as_tensor(jet).to(u), u.shape), torch.zeros_like(u)

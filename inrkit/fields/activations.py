@@ -17,11 +17,15 @@ from inrkit.calculus.series import GAUSSIAN_END
 class _SqrtAbs(Function):
     """Square root of |u| with slope sign(u) / (2 sqrt|u|), and zero at zero."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor) -> Tensor:
-        y = u.abs().sqrt_()
-        ctx.save_for_backward(u, y)
-        return y
+    def forward(u: Tensor) -> Tensor:
+        return u.abs().sqrt()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs, output)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
@@ -34,11 +38,15 @@ class _SqrtAbs(Function):
 class _LogAbs(Function):
     """Logarithm of |u| with slope 1/u; at zero finite, with slope zero."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor) -> Tensor:
-        size = u.abs().clamp_(min=torch.finfo(u.dtype).tiny)
-        ctx.save_for_backward(u)
-        return size.log_()
+    def forward(u: Tensor) -> Tensor:
+        return u.abs().clamp(min=torch.finfo(u.dtype).tiny).log()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:

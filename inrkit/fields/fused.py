@@ -64,7 +64,7 @@ def _plain(layer: nn.Module, x: Tensor) -> bool:
     kind = type(layer)  # a parametrized layer has a class of its own, with the same methods
     return (
         (getattr(kind, "forward", None), getattr(kind, "preactivation", None)) == METHODS
-        and not any(getattr(layer, hooks) for hooks in HOOKS)
+        and not any(getattr(m, hooks, None) for m in (layer, layer.activation) for hooks in HOOKS)
         and (
             isinstance(layer.activation, BuiltinFunctionType)
             or not layer.activation(x.new_zeros(1)).requires_grad  # nothing to learn within
@@ -94,7 +94,7 @@ class _Chain(Function):
             omega, activation = ctx.settings[i]
             weight, own = parameters[2 * i], i < count - 1 and not graph
             needs_input = i > 0 or ctx.needs_input_grad[1]
-            if not graph and kernels.supports(activation, grad, weight):
+            if not graph and _has_kernel(activation, inputs[i], weight) and _in_memory(grad):
                 pieces = (grad, slopes[i], inputs[i], weight, omega)
                 way = arithmetic.current()
                 grad, *new = kernels.backward(*pieces, way.precision, needs_input)
@@ -122,7 +122,7 @@ def _activated(x, weight, bias, omega, activation) -> tuple[Tensor, Tensor | Non
     way, graph = arithmetic.current(), torch.is_grad_enabled()
     if activation is identity:
         return product(x, weight.mT, omega, bias), None
-    if not graph and kernels.supports(activation, x, weight):
+    if not graph and _has_kernel(activation, x, weight):
         return kernels.forward(x, weight, bias, activation, omega, way.precision)
     if activation is torch.sin and not graph:  # as fast as a compiled loop
         u = product(x, weight.mT, omega, bias)
@@ -130,6 +130,19 @@ def _activated(x, weight, bias, omega, activation) -> tuple[Tensor, Tensor | Non
     if not graph and (kernel := way.kernel(activation, x, weight)):
         return kernel(product(x, weight.mT, omega), omega * bias.unsqueeze(-2))
     return value_and_slope(activation, product(x, weight.mT, omega, bias))
+
+
+def _has_kernel(activation, x: Tensor, weight: Tensor) -> bool:
+    alike = x.ndim == 2 or weight.ndim == 2 or x.shape[:-2] == weight.shape[:-2]
+    return alike and kernels.supports(activation, x, weight)
+
+
+def _in_memory(grad: Tensor) -> bool:
+    """Whether a kernel can be pointed to it; many gradients at once, for one, lie nowhere."""
+    try:
+        return grad.data_ptr() is not None
+    except RuntimeError:
+        return False
 
 
 def _times(grad: Tensor, slope: Tensor, own: bool) -> Tensor:

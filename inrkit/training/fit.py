@@ -20,6 +20,7 @@ from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
+HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
 
 
 class Loss(Protocol):
@@ -155,8 +156,7 @@ class _Run:
         path = choose(path, model, self.device, points * steps, adam)
         self.arithmetic = arithmetic(path, precision)
         self.optimizer = _optimizer(optimizer, parameters, lr, captured=path == "graph")
-        size = chunk or (chunk_rows(model) if self.device.type == "cpu" else points)
-        size = ceil(points / max(round(points / size), 1))  # no small rest
+        size = chunk or _even_chunks(model, points, self.device)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         with torch.no_grad():  # one point tells the number of signals and the precision
             share = loss(model, slice(0, 1))
@@ -173,7 +173,7 @@ class _Run:
 
     def advance(self) -> None:
         if self.schedule:
-            for group in self.optimizer.param_groups:
+            for group in self.groups:
                 _set_rate(group, self.lr * self.schedule(self.step))
         self.compute()
         self.step += 1
@@ -205,6 +205,10 @@ class _Run:
             )
         self.checked = self.step
 
+    @property
+    def groups(self) -> list[dict]:
+        return self.optimizer.param_groups
+
     def save(self) -> None:
         if not self.path:
             return
@@ -226,7 +230,10 @@ class _Run:
             return
         self.model.load_state_dict(state["model"])
         if "optimizer" in state:
+            ways = [{name: group[name] for name in group if name in HOW} for group in self.groups]
             self.optimizer.load_state_dict(state["optimizer"])
+            for group, way in zip(self.groups, ways, strict=True):
+                group.update(way)  # the checkpoint may come from another path
         self.losses, self.snapshots = state["losses"], state["snapshots"]
         self.step = self.checked = state["step"]
         self.row.fill_(self.step)
@@ -267,6 +274,12 @@ def _keep_freed_memory() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(trim_threshold, 2**28)
             libc.mallopt(mmap_threshold, 2**24)
+
+
+def _even_chunks(model: nn.Module, points: int, device: torch.device) -> int:
+    """Points a chunk without a small rest; all of them off the CPU."""
+    wanted = chunk_rows(model) if device.type == "cpu" else points
+    return ceil(points / max(round(points / wanted), 1))
 
 
 def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.Optimizer:

@@ -6,15 +6,19 @@ import torch
 
 from inrkit.calculus import gradient
 from inrkit.fields import (
+    FINER,
     MLP,
     RBF,
     SIREN,
     SPDER,
     FourierFeatures,
+    Gauss,
     HashGrid,
     PositionalEncoding,
     count_parameters,
     encoded,
+    evaluate,
+    log_abs,
     siren_gradient,
     sqrt_abs,
     stack,
@@ -30,6 +34,8 @@ MODELS = {
     "MLP": lambda: small(2, 3),
     "SIREN": lambda: SIREN(2, 3, width=7, hidden_layers=2),
     "SPDER": lambda: SPDER(2, 3, width=7, hidden_layers=2),
+    "FINER": lambda: FINER(2, 3, width=7, hidden_layers=2, omega_0=3.0),
+    "Gauss": lambda: Gauss(2, 3, width=7, hidden_layers=2, scale=3.0),
     "PE": lambda: encoded(PositionalEncoding(2, bands=3), small),
     "FFN": lambda: encoded(FourierFeatures(2, features=4), small),
     "RBF": lambda: encoded(RBF(2, features=5), small),
@@ -56,6 +62,8 @@ def test_forward_passes_are_the_equations():
         (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
         (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
         (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
+        (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u) + 1) * u)),
+        (Gauss(2, 1, width=9, scale=2.0), 1.0, lambda u: np.exp(-((2 * u) ** 2))),
         (MLP(2, 1, width=9), 1.0, lambda u: np.maximum(u, 0)),
     ]
     for model, omega, activation in cases:
@@ -170,3 +178,18 @@ def test_the_literal_reading_of_spder_differs():
     literal = SPDER(2, 1, width=8, damping=lambda u: sqrt_abs(u / 30))
     literal.load_state_dict(paper.state_dict())
     assert (paper(x) - literal(x)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("damping", [sqrt_abs, log_abs])
+def test_spder_under_function_transforms(damping):
+    torch.manual_seed(0)
+    model = SPDER(2, 1, width=7, hidden_layers=2, damping=damping).double()
+    x = 2 * torch.rand(5, 2, dtype=torch.float64) - 1
+    jacobians = torch.func.vmap(torch.func.jacrev(model))(x)
+    assert torch.allclose(jacobians, gradient(model, x)[1], rtol=1e-10)
+
+
+def test_evaluate_is_the_field_in_parts():
+    model, x = SIREN(2, 3, width=8), torch.rand(2, 50, 2)
+    values = evaluate(model, x, rows=7)
+    assert not values.requires_grad and torch.allclose(values, model(x), atol=1e-6)
