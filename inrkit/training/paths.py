@@ -6,8 +6,9 @@
 - ``"compiled"``: as fused, with every activation compiled to a single loop: a CPU, and a C++
   compiler.
 - ``"graph"``: as fused, with the whole step captured once and replayed: CUDA, and Adam.
-- ``"auto"``: ``"graph"`` or ``"fused"`` on CUDA; on a CPU ``"compiled"`` where the fit is long
-  enough to earn the seconds it takes, and a compiler is found, else ``"eager"``.
+- ``"auto"``: ``"graph"`` or ``"fused"`` on CUDA; on a CPU ``"compiled"`` where activations are made
+  of several loops, the fit is long enough to earn the seconds it takes, and a compiler is found,
+  else ``"eager"``.
 
 Results agree to rounding, whichever is taken.
 """
@@ -15,11 +16,12 @@ Results agree to rounding, whichever is taken.
 import shutil
 from collections.abc import Callable
 from os import environ
+from types import BuiltinFunctionType
 
 import torch
 from torch import nn
 
-from inrkit.fields import Layer
+from inrkit.fields import Layer, identity
 from inrkit.fields.arithmetic import Arithmetic
 
 PATHS = ("auto", "eager", "fused", "compiled", "graph")
@@ -60,7 +62,16 @@ def arithmetic(path: str, precision: str) -> Arithmetic:
 
 
 def _neurons(model: nn.Module) -> int:
-    return sum(layer.bias.numel() for layer in model.modules() if isinstance(layer, Layer))
+    """Those with an activation of several loops."""
+    layers = [module for module in model.modules() if isinstance(module, Layer)]
+    return sum(layer.bias.numel() for layer in layers if not _is_one_loop(layer.activation))
+
+
+def _is_one_loop(activation: Callable) -> bool:
+    """Whether it is PyTorch's own, or none."""
+    home = getattr(activation, "__module__", None) or ""
+    own = isinstance(activation, BuiltinFunctionType) or home.startswith("torch")
+    return own or activation is identity
 
 
 def _has_compiler() -> bool:

@@ -99,21 +99,22 @@ def compilers(monkeypatch, *found, CXX=None):
 @pytest.mark.parametrize("found", [{}, {"CXX": "other"}], ids=str)
 def test_nothing_is_compiled_without_a_compiler(monkeypatch, found):
     compilers(monkeypatch, **found)
-    assert choose("auto", model(), CPU, LONG, adam=True) == "eager"
+    assert choose("auto", model(SPDER), CPU, LONG, adam=True) == "eager"
 
 
 @pytest.mark.parametrize("name", ["g++", "clang++", "icpx"])
 def test_long_fits_are_compiled(monkeypatch, name):
     compilers(monkeypatch, name, CXX="icpx")
-    assert choose("auto", model(), CPU, LONG, adam=False) == "compiled"
-    assert choose("auto", model(), CPU, SHORT, adam=True) == "eager"
+    assert choose("auto", model(SPDER), CPU, LONG, adam=False) == "compiled"
+    assert choose("auto", model(SPDER), CPU, SHORT, adam=True) == "eager"
+    assert choose("auto", model(SIREN), CPU, LONG, adam=True) == "eager"  # a sine is one loop
 
 
 def test_a_fit_is_long_by_its_number_of_activations(monkeypatch):
     compilers(monkeypatch, "g++")
-    evaluations = int(WORTH_COMPILING / (16 + 16 + 1) / 2)
-    assert choose("auto", model(), CPU, evaluations, adam=True) == "eager"
-    assert choose("auto", stack([model()] * 3), CPU, evaluations, adam=True) == "compiled"
+    evaluations = int(WORTH_COMPILING / (16 + 16) / 2)
+    assert choose("auto", model(SPDER), CPU, evaluations, adam=True) == "eager"
+    assert choose("auto", stack([model(SPDER)] * 3), CPU, evaluations, adam=True) == "compiled"
 
 
 def test_the_choice_on_a_gpu():
