@@ -28,7 +28,20 @@ def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
     path = "graph" if device.type == "cuda" else "compiled"
     for count in COUNTS[:2] if smoke else COUNTS:
         yield from stacked(count, device, path, 1 if smoke else 8)
+    if device.type == "cuda" and not smoke:
+        yield from until_full(device, path)
     yield large(256 if smoke else LARGE, device)
+
+
+def until_full(device: torch.device, path: str) -> Iterator[dict]:
+    """Twice as many fields again and again, as long as a card holds them."""
+    count = 2 * COUNTS[-1]
+    try:
+        while True:
+            yield from stacked(count, device, path, 3)
+            count *= 2
+    except torch.cuda.OutOfMemoryError:
+        return
 
 
 def stacked(count: int, device: torch.device, path: str, rounds: int) -> Iterator[dict]:

@@ -38,7 +38,7 @@ COLOURS = {
     "SELU": GREY,
     "RBF": GREEN,
 }
-DASHES = {"SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
+DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
 
 
 def style() -> None:
