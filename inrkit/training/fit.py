@@ -62,7 +62,7 @@ def chunk_rows(model: nn.Module) -> int:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     width = max((min(p.shape[-2:]) for p in matrices), default=1)
     signals = max((p.numel() // prod(p.shape[-2:]) for p in matrices), default=1)
-    return min(max(CACHE * torch.get_num_threads() // (width * signals), 256), 8192)
+    return min(max(CACHE * torch.get_num_threads() // (width * signals), 64), 8192)
 
 
 def fit(
