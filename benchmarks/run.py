@@ -31,7 +31,7 @@ SECTIONS = {
 }
 
 
-def circumstances(device: str, seconds: float) -> dict:
+def circumstances(device: str) -> dict:
     """What a reader must know to judge the numbers."""
     return {
         "device": machine.device(device),
@@ -39,7 +39,6 @@ def circumstances(device: str, seconds: float) -> dict:
         "versions": machine.versions(),
         **machine.commit(),
         "date": datetime.now().strftime("%Y-%m-%d"),
-        "seconds": round(seconds),
     }
 
 
@@ -50,7 +49,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="steps of these alone; others' rows are kept")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
     options = parser.parse_args()
-    begin, tables = time.perf_counter(), []
+    begin, about, tables = time.perf_counter(), circumstances(options.device), []
     for name in options.only:
         extra = {"models": options.models} if name == "steps" else {}
         for row in SECTIONS[name](torch.device(options.device), options.smoke, **extra):
@@ -58,7 +57,8 @@ def main() -> None:
             tables.append(row)
             print(_line(row), flush=True)
     if not options.smoke:
-        write(pd.DataFrame(tables), options, time.perf_counter() - begin)
+        about["seconds"] = round(time.perf_counter() - begin)
+        write(pd.DataFrame(tables), options, about)
 
 
 def _line(row: dict) -> str:
@@ -67,13 +67,13 @@ def _line(row: dict) -> str:
     return f"{row['case']:>28}  {row['metric']}: {row['value']:.4g}{interval} {row['unit']}{bound}"
 
 
-def write(table: pd.DataFrame, options: argparse.Namespace, seconds: float) -> None:
+def write(table: pd.DataFrame, options: argparse.Namespace, about: dict) -> None:
     """Replace what was run, and keep what else an earlier run has left."""
     folder = paths.BENCH
     folder.mkdir(parents=True, exist_ok=True)
     kind = machine.device(options.device)["kind"]
-    target, about = folder / f"{kind}.csv", folder / f"{kind}.json"
-    notes = json.loads(about.read_text()) if about.exists() else {}
+    target, beside = folder / f"{kind}.csv", folder / f"{kind}.json"
+    notes = json.loads(beside.read_text()) if beside.exists() else {}
     if target.exists():
         before, keys = pd.read_csv(target), ["section", "case"] if options.models else ["section"]
         run_again = pd.MultiIndex.from_frame(before[keys]).isin(
@@ -82,8 +82,8 @@ def write(table: pd.DataFrame, options: argparse.Namespace, seconds: float) -> N
         order = {case: place for place, case in enumerate(dict.fromkeys(before.case))}
         table = pd.concat([before[~run_again], table], ignore_index=True)
         table = table.sort_values("case", key=lambda cases: cases.map(order), kind="stable")
-    notes |= {name: circumstances(options.device, seconds) for name in options.only}
-    for path, text in ((target, table.to_csv(index=False)), (about, json.dumps(notes, indent=1))):
+    notes |= dict.fromkeys(options.only, about)
+    for path, text in ((target, table.to_csv(index=False)), (beside, json.dumps(notes, indent=1))):
         partial = path.with_name(path.name + ".part")
         partial.write_text(text)
         os.replace(partial, path)
