@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator, Mapping
+from inspect import isfunction
 from pathlib import Path
 
 import torch
@@ -14,14 +16,34 @@ class CheckpointError(ValueError):
 def digest(model: torch.nn.Module, loss: object, settings: tuple) -> str:
     """Twelve hexadecimal digits of all that determines a fit.
 
-    The model's structure and starting parameters, the tensors of the loss, and the settings.
+    The model's structure and starting parameters, all that the loss holds, and the settings.
     """
-    parts = hashlib.sha256(f"{model!r} {type(loss).__name__} {settings}".encode())
-    held = {name: x for name, x in vars(loss).items() if isinstance(x, torch.Tensor)}
-    for name, tensor in {**model.state_dict(), **held}.items():
-        parts.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        parts.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    parts = hashlib.sha256(f"{model!r} {settings}".encode())
+    for value in (model.state_dict(), loss):
+        for part in _parts(value):
+            parts.update(part)
     return parts.hexdigest()[:12]
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    """Bytes that tell one value from another: tensors and arrays by their numbers."""
+    if isinstance(value, torch.Tensor):
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().numpy().tobytes()
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield str(name).encode()
+            yield from _parts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _parts(item)
+    elif isinstance(value, (str, int, float, type(None), torch.device)):
+        yield repr(value).encode()
+    elif isfunction(value):
+        yield value.__qualname__.encode()
+    else:
+        yield type(value).__name__.encode()
+        yield from _parts(vars(value))
 
 
 def save(path: Path, state: dict) -> None:

@@ -9,26 +9,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from math import ceil, prod
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from inrkit.fields.arithmetic import check_precision, computing
 from inrkit.training import checkpoint as checkpoints
+from inrkit.training.losses import Loss, drawn, passes
 from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
-
-
-class Loss(Protocol):
-    """What :func:`fit` asks of a loss: its points, and its share on a few of them."""
-
-    def __len__(self) -> int: ...
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor: ...
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -57,12 +49,17 @@ class Fit:
         return self.model
 
 
-def chunk_rows(model: nn.Module) -> int:
-    """Points a chunk, such that a hidden layer's activation for all signals stays in the caches."""
+def chunk_rows(model: nn.Module, passes: int = 1) -> int:
+    """Points a chunk, such that a hidden layer's activation for all signals stays in the caches.
+
+    Args:
+        model: the network.
+        passes: Taylor coefficients of every activation, for losses with derivatives.
+    """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     width = max((min(p.shape[-2:]) for p in matrices), default=1)
     signals = max((p.numel() // prod(p.shape[-2:]) for p in matrices), default=1)
-    return min(max(CACHE * torch.get_num_threads() // (width * signals), 64), 8192)
+    return min(max(CACHE * torch.get_num_threads() // (width * signals * passes), 64), 8192)
 
 
 def fit(
@@ -73,6 +70,7 @@ def fit(
     lr: float = 1e-4,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     schedule: Callable[[int], float] | None = None,
+    clip: float | None = None,
     snapshots: Iterable[int] = (),
     chunk: int | None = None,
     path: str = "auto",
@@ -93,11 +91,13 @@ def fit(
 
     Args:
         model: any module that the loss can evaluate; trained in place.
-        loss: knows its points; ``loss(model, rows)`` is the share of some of them.
+        loss: knows its points; ``loss(model, rows)`` is the share of some of them. Where it has
+            ``draw()``, that gives the loss of each step.
         steps: number of optimizer steps.
         lr: learning rate.
         optimizer: called as ``optimizer(parameters, lr=lr)``; Adam unless given.
         schedule: factor on the learning rate as a function of the step, starting with 0.
+        clip: largest norm of a signal's gradient over all parameters; longer ones are shortened.
         snapshots: numbers of steps after which to keep a copy of the parameters.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
@@ -114,8 +114,8 @@ def fit(
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
     """
-    wanted, how = set(snapshots), (chunk, path, precision)
-    run = _Run(model, loss, steps, lr, optimizer, schedule, wanted, how, checkpoint)
+    how = (chunk, path, precision)
+    run = _Run(model, loss, steps, lr, optimizer, schedule, clip, set(snapshots), how, checkpoint)
     run.resume()
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
@@ -143,23 +143,23 @@ def fit(
 class _Run:
     """The state of a fit: what a checkpoint holds, and one step."""
 
-    def __init__(self, model, loss, steps, lr, optimizer, schedule, wanted, how, file):
+    def __init__(self, model, loss, steps, lr, optimizer, schedule, clip, wanted, how, file):
         chunk, path, precision = how
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.clip = model, loss, clip
         self.lr, self.schedule, self.wanted = lr, schedule, wanted
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        self.device = parameters[0].device
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
         check_precision(precision, self.device)
         if self.device.type == "cpu":
             _keep_freed_memory()
         points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
         path = choose(path, model, self.device, points * steps, adam)
         self.arithmetic = arithmetic(path, precision)
-        self.optimizer = _optimizer(optimizer, parameters, lr, captured=path == "graph")
-        size = chunk or _even_chunks(model, points, self.device)
+        self.optimizer = _optimizer(optimizer, self.parameters, lr, captured=path == "graph")
+        size = chunk or _even_chunks(model, loss, self.device)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         with torch.no_grad():  # one point tells the number of signals and the precision
-            share = loss(model, slice(0, 1))
+            share = drawn(loss)(model, slice(0, 1))
         self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds = 0, 0, 0.0
@@ -168,7 +168,8 @@ class _Run:
         self.path = file
         if file:
             factors = [schedule(step) for step in range(steps)] if schedule else []
-            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), chunk, precision)
+            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), clip)
+            settings += (chunk, precision)
             self.path = file.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
 
     def advance(self) -> None:
@@ -183,10 +184,13 @@ class _Run:
     def one_step(self) -> None:
         with computing(self.arithmetic):
             self.optimizer.zero_grad(set_to_none=False)
+            loss = drawn(self.loss)
             for rows in self.chunks:
-                share = self.loss(self.model, rows)
+                share = loss(self.model, rows)
                 share.sum().backward()
                 self.losses.index_add_(0, self.row, share.detach().unsqueeze(0))
+            if self.clip is not None:
+                _clip(self.parameters, self.clip, self.losses.ndim - 1)
             self.optimizer.step()
             self.row += 1
 
@@ -220,6 +224,8 @@ class _Run:
             "snapshots": self.snapshots,
             "random": torch.get_rng_state(),
         }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.step < len(self.losses):
             state["optimizer"] = self.optimizer.state_dict()
         checkpoints.save(self.path, state)
@@ -239,6 +245,8 @@ class _Run:
         self.row.fill_(self.step)
         self.seconds = state["seconds"]
         torch.set_rng_state(state["random"].cpu())
+        if "random_cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
 
 
 def stepper(
@@ -252,7 +260,7 @@ def stepper(
 ) -> Callable[[], None]:
     """One optimizer step of :func:`fit` as a callable without arguments, to be timed."""
     how = (chunk, path, precision)
-    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, set(), how, None)
+    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, None, set(), how, None)
 
     def step() -> None:
         run.row.zero_()
@@ -276,10 +284,19 @@ def _keep_freed_memory() -> None:
             libc.mallopt(mmap_threshold, 2**24)
 
 
-def _even_chunks(model: nn.Module, points: int, device: torch.device) -> int:
+def _even_chunks(model: nn.Module, loss: Loss, device: torch.device) -> int:
     """Points a chunk without a small rest; all of them off the CPU."""
-    wanted = chunk_rows(model) if device.type == "cpu" else points
+    points = len(loss)
+    wanted = chunk_rows(model, passes(loss)) if device.type == "cpu" else points
     return ceil(points / max(round(points / wanted), 1))
+
+
+def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
+    """Shorten each signal's gradient to ``limit``; the first axes of parameters are signals."""
+    squares = sum(p.grad.square().flatten(signals).sum(-1) for p in parameters)
+    factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1)
+    for p in parameters:
+        p.grad.mul_(factor.reshape(*factor.shape, *[1] * (p.ndim - signals)))
 
 
 def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.Optimizer:
