@@ -1,0 +1,209 @@
+"""Losses against closed forms, and against the same equation in nested autograd."""
+
+import pytest
+import torch
+
+from inrkit.calculus import nested_autograd
+from inrkit.fields import SIREN, stack
+from inrkit.training import (
+    Blurred,
+    Minibatch,
+    Regression,
+    SignedDistance,
+    Sum,
+    fit,
+    gradient_regression,
+    hessian_frobenius,
+    laplacian_regression,
+    total_variation,
+)
+from inrkit.training.losses import drawn, passes
+
+FIRST = ((0, 0), (1, 0), (0, 1))
+SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
+
+
+def network(seed=0, d=2, c=1, width=12):
+    torch.manual_seed(seed)
+    return SIREN(d, c, width=width, hidden_layers=2, omega_0=5.0).double()
+
+
+def points(n=40, d=2):
+    torch.manual_seed(1)
+    return 2 * torch.rand(n, d, dtype=torch.float64) - 1
+
+
+def shares(loss, model, size):
+    return sum(loss(model, slice(i, min(i + size, len(loss)))) for i in range(0, len(loss), size))
+
+
+class Sphere(torch.nn.Module):
+    """The exact signed distance of a sphere of radius 1/2, times a factor."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(factor, dtype=torch.float64))
+
+    def forward(self, x):
+        return self.factor * ((x * x).sum(-1, keepdim=True) ** 0.5 - 0.5)
+
+
+def sphere_cloud(n=50):
+    torch.manual_seed(2)
+    normals = torch.nn.functional.normalize(torch.randn(n, 3, dtype=torch.float64), dim=-1)
+    return normals / 2, normals
+
+
+def test_gradient_and_laplacian_regression_are_zero_on_the_field_itself():
+    model, x = network(c=3), points()
+    exact = nested_autograd(model, x, SECOND).detach()
+    slopes = exact[1:3].permute(1, 2, 0)
+    assert gradient_regression(x, slopes)(model, slice(0, 40)) < 1e-20
+    assert laplacian_regression(x, exact[3] + exact[5])(model, slice(0, 40)) < 1e-18
+
+
+def test_gradient_regression_is_the_mean_square():
+    model, x = network(c=3), points()
+    target = torch.randn(40, 3, 2, dtype=torch.float64)
+    slopes = nested_autograd(model, x, FIRST)[1:].permute(1, 2, 0)
+    expected = (slopes - target).square().mean()
+    assert torch.allclose(shares(gradient_regression(x, target), model, 7), expected)
+
+
+@pytest.mark.parametrize("size", [1, 9, 100])
+def test_priors_are_their_equations(size):
+    model = network(c=2)
+    variation, bends = (drawn(prior(30, 2)) for prior in (total_variation, hessian_frobenius))
+    for loss in (variation, bends):
+        object.__setattr__(loss, "points", points(30))
+    d = nested_autograd(model, points(30), SECOND)
+    expected = d[1:3].abs().sum((0, 2)).mean()
+    assert torch.allclose(shares(variation, model, size), expected)
+    squares = d[3] ** 2 + 2 * d[4] ** 2 + d[5] ** 2
+    assert torch.allclose(shares(bends, model, size), squares.sum(-1).sqrt().mean())
+
+
+def test_random_points_fill_the_domain_anew():
+    prior = total_variation(20_000, 3)
+    first, second = prior.draw().points, prior.draw().points
+    assert first.min() >= -1 and first.max() <= 1 and not torch.equal(first, second)
+    assert first.mean(0).abs().max() < 0.02  # four standard deviations
+    assert (first.var(0) - 1 / 3).abs().max() < 0.02
+
+
+def test_an_exact_distance_leaves_only_the_off_surface_term():
+    cloud = SignedDistance(*sphere_cloud(), size=64).draw()
+    loss = cloud(Sphere(), slice(0, 128))
+    far = cloud.points[64:].norm(dim=-1) - 0.5
+    expected = 100 * torch.exp(-100 * far.abs()).sum() / 128
+    assert torch.allclose(loss, expected, atol=1e-10)
+
+
+def test_each_term_of_the_distance_loss_by_hand():
+    cloud = SignedDistance(
+        *sphere_cloud(), size=64, eikonal=2, surface=3, normal=5, off_surface=0
+    ).draw()
+    assert torch.allclose(  # gradient of length 3 everywhere, pointing inwards
+        cloud(Sphere(-3.0), slice(0, 128)), torch.tensor(2 * 2 + 5 * 2 / 2, dtype=torch.float64)
+    )
+    model, on = network(d=3), cloud.points[:64]
+    indices = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
+    d = nested_autograd(model, cloud.points, indices)[..., 0]
+    slopes = d[1:].T
+    length = slopes.norm(dim=-1)
+    facing = (slopes[:64] * cloud.normals).sum(-1) / length[:64]
+    expected = 2 * (length - 1).abs().sum() + 3 * d[0, :64].abs().sum() + 5 * (1 - facing).sum()
+    assert len(on) == 64
+    for size in (1, 50, 64, 128):
+        assert torch.allclose(shares(cloud, model, size), expected / 128)
+
+
+def test_a_sum_is_the_weighted_sum_for_any_chunks():
+    model = network()
+    data = Regression(points(10), torch.zeros(10, 1, dtype=torch.float64))
+    both = drawn(
+        Sum((data, laplacian_regression(points(30), torch.ones(30, 1).double())), (2, 0.5))
+    )
+    expected = sum(w * term(model, slice(0, 30)) for term, w in zip(both.terms, (2, 0.5)))
+    assert passes(both) == 5 and len(both) == 40
+    for size in (1, 7, 10, 100):
+        assert torch.allclose(shares(both, model, size), expected)
+
+
+def test_the_tent_has_integral_one_and_the_variance_of_its_closed_form():
+    pixels = torch.zeros(100_000, 2)
+    loss = Blurred(pixels, torch.zeros(100_000, 1), spacing=torch.tensor([0.5, 2.0])).draw()
+    offsets = loss.coords / torch.tensor([0.5, 2.0])
+    assert offsets.abs().max() <= 1
+    assert torch.allclose(offsets.var(0), torch.tensor(1 / 6), atol=0.005)
+    near = (offsets.abs() < 0.5).all(-1).float().mean()  # each axis: 3/4 of a tent of integral one
+    assert abs(near - 0.75**2) < 0.01
+
+
+def test_minibatches_come_from_the_signal():
+    class Ramp:
+        def sample(self, n):
+            x = torch.rand(n, 1)
+            return x, 2 * x
+
+    loss = Minibatch(Ramp(), 32)
+    first, second = loss.draw(), loss.draw()
+    assert len(loss) == len(first) == 32
+    assert torch.equal(first.values, 2 * first.coords)
+    assert not torch.equal(first.coords, second.coords)
+
+
+def test_a_fit_with_random_points_resumes_to_the_same_bits(tmp_path):
+    def loss():
+        data = Regression(points().float(), points()[:, :1].float())
+        return Sum((data, total_variation(25, 2)), (1.0, 1e-2))
+
+    class Interrupt(Exception):
+        pass
+
+    def until(step):
+        def schedule(now):
+            if now == step and calls.append(now) is None and len(calls) > 1:
+                raise Interrupt
+            return 1.0
+
+        calls = []
+        return schedule
+
+    straight = fit(network().float(), loss(), steps=12, progress=False)
+    path = tmp_path / "fit.pt"
+    settings = dict(steps=12, progress=False, checkpoint=path, checkpoint_seconds=0.0)
+    with pytest.raises(Interrupt):
+        torch.manual_seed(0)
+        fit(network().float(), loss(), schedule=until(7), **settings)
+    resumed = fit(network().float(), loss(), schedule=until(99), **settings)
+    assert torch.equal(straight.losses, resumed.losses)
+
+
+def test_clipping_is_by_signal():
+    target = torch.stack([torch.full((20, 1), 100.0), torch.full((20, 1), 0.01)]).double()
+    x = points(20)
+
+    def train(model, values, clip):
+        return fit(model, Regression(x.expand(*values.shape[:-2], 20, 2), values), steps=3,
+                   optimizer=torch.optim.SGD, lr=0.1, clip=clip, progress=False).losses  # fmt: skip
+
+    together = train(stack([network(0), network(1)]), target, 1.0)
+    alone = [train(network(i), target[i], 1.0) for i in range(2)]
+    assert torch.allclose(together, torch.stack(alone, dim=-1))
+    free = train(network(1), target[1], None)
+    assert not torch.allclose(free, alone[1])
+
+
+def test_clipping_is_pytorchs():
+    from torch.nn.utils import clip_grad_norm_
+
+    from inrkit.training.fit import _clip
+
+    models = [network(3), network(3)]
+    for model in models:
+        model(points()).square().sum().backward()
+    clip_grad_norm_(models[0].parameters(), 0.3)
+    _clip(list(models[1].parameters()), 0.3, signals=0)
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad)
