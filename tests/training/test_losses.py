@@ -121,10 +121,9 @@ def test_each_term_of_the_distance_loss_by_hand():
 def test_a_sum_is_the_weighted_sum_for_any_chunks():
     model = network()
     data = Regression(points(10), torch.zeros(10, 1, dtype=torch.float64))
-    both = drawn(
-        Sum((data, laplacian_regression(points(30), torch.ones(30, 1).double())), (2, 0.5))
-    )
-    expected = sum(w * term(model, slice(0, 30)) for term, w in zip(both.terms, (2, 0.5)))
+    curvature = laplacian_regression(points(30), torch.ones(30, 1, dtype=torch.float64))
+    both = drawn(Sum((data, curvature), (2, 0.5)))
+    expected = 2 * data(model, slice(0, 10)) + 0.5 * curvature(model, slice(0, 30))
     assert passes(both) == 5 and len(both) == 40
     for size in (1, 7, 10, 100):
         assert torch.allclose(shares(both, model, size), expected)
@@ -174,7 +173,6 @@ def test_a_fit_with_random_points_resumes_to_the_same_bits(tmp_path):
     path = tmp_path / "fit.pt"
     settings = dict(steps=12, progress=False, checkpoint=path, checkpoint_seconds=0.0)
     with pytest.raises(Interrupt):
-        torch.manual_seed(0)
         fit(network().float(), loss(), schedule=until(7), **settings)
     resumed = fit(network().float(), loss(), schedule=until(99), **settings)
     assert torch.equal(straight.losses, resumed.losses)
@@ -191,8 +189,7 @@ def test_clipping_is_by_signal():
     together = train(stack([network(0), network(1)]), target, 1.0)
     alone = [train(network(i), target[i], 1.0) for i in range(2)]
     assert torch.allclose(together, torch.stack(alone, dim=-1))
-    free = train(network(1), target[1], None)
-    assert not torch.allclose(free, alone[1])
+    assert not torch.allclose(train(network(0), target[0], None), alone[0])
 
 
 def test_clipping_is_pytorchs():
