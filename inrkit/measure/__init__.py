@@ -22,6 +22,7 @@ from inrkit.measure.initialization import (
 )
 from inrkit.measure.intervals import Bounds, Interval, bootstrap, interval, paired_interval
 from inrkit.measure.metrics import (
+    affine_fit,
     amplitude_correlation,
     correlation,
     exact_8bit_share,
@@ -48,6 +49,7 @@ __all__ = [
     "StationaryPoints",
     "StepTimes",
     "Variances",
+    "affine_fit",
     "amplitude_correlation",
     "amplitude_spectrum",
     "arcsine",

@@ -124,3 +124,15 @@ def correlation(first, second) -> float:
     first, second = first - first.mean(), second - second.mean()
     norms = np.sqrt(np.square(first).sum() * np.square(second).sum())
     return float((first * second).sum() / norms) if norms > 0 else 0.0
+
+
+def affine_fit(prediction, target) -> np.ndarray:
+    """The prediction times a factor plus a constant, such that its mean squared error is least.
+
+    What derivatives cannot tell, or only up to their scale, is thereby taken from the target.
+    """
+    prediction, target = _pair(prediction, target)
+    centred = prediction - prediction.mean()
+    square = np.square(centred).sum()
+    factor = (centred * target).sum() / square if square > 0 else 0.0
+    return factor * centred + target.mean()

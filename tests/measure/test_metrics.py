@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrkit.measure import (
+    affine_fit,
     amplitude_correlation,
     exact_8bit_share,
     mse,
@@ -117,3 +118,10 @@ def test_amplitude_correlation_ignores_shift_and_scale(rows, columns, scale):
 def test_amplitude_correlation_of_a_flat_spectrum_is_undefined():
     pulse = np.eye(1, 8)
     assert np.isnan(amplitude_correlation(0 * pulse, pulse))
+
+
+def test_affine_fit_is_the_regression_line():
+    a, b = np.random.default_rng(3).normal(size=(2, 50))
+    expected = np.polyval(np.polyfit(a, b, 1), a)
+    np.testing.assert_allclose(affine_fit(a, b), expected, atol=1e-12)
+    np.testing.assert_allclose(affine_fit(np.ones(50), b), b.mean())
