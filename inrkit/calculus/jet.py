@@ -11,7 +11,7 @@ an elementwise function is composed through its own Taylor series. One pass yiel
 and since the pass is made of ordinary tensor operations, it can be back-propagated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -22,6 +22,7 @@ from torch import Tensor
 from inrkit.calculus.series import SERIES
 
 MultiIndex = tuple[int, ...]
+Series = Callable[[Tensor, int], Sequence[Tensor]]  # u, K -> f(u), f'(u), ..., f^(K)(u) / K!
 
 
 class UnknownOperation(NotImplementedError):
@@ -137,11 +138,66 @@ class Jet:
 def _apply(name: str, args: tuple, kwargs: dict):
     if name in SERIES and isinstance(args[0], Jet):
         jet, *rest = args
-        terms = SERIES[name](jet.value, jet.truncation.order, *rest, **kwargs)
-        return compose(terms, jet)
+        return _elementwise(lambda u, order: SERIES[name](u, order, *rest, **kwargs), jet)
     if name in RULES:
         return RULES[name](*args, **kwargs)
     raise UnknownOperation(f"no Taylor rule for {name!r}; register one or use nested autograd")
+
+
+def _elementwise(series: Series, jet: Jet) -> Jet:
+    """The jet of f(u), in one operation of autograd where it will be back-propagated."""
+    if trained(jet.coefficients):
+        coefficients = _Composition.apply(series, jet.truncation, jet.coefficients)
+        return Jet(coefficients, jet.truncation)
+    return compose(series(jet.value, jet.truncation.order), jet)
+
+
+def trained(*tensors: Tensor) -> bool:
+    """Whether these will be back-propagated, by plain reverse mode."""
+    alone = torch._C._functorch.peek_interpreter_stack() is None  # no function transform
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors) and alone
+
+
+class _Composition(torch.autograd.Function):
+    r"""The jet of f(u), back-propagated by :math:`d f(u) = f'(u)\, du`, a product of series.
+
+    The jet of f'(u) is formed along with that of f(u), while all is in cache.
+    """
+
+    @staticmethod
+    def forward(ctx, series, truncation, coefficients):
+        jet = Jet(coefficients, truncation)
+        terms = series(jet.value, truncation.order + 1)
+        slope = compose(_slopes(terms, jet.value), jet).coefficients
+        ctx.series, ctx.truncation = series, truncation
+        ctx.save_for_backward(coefficients, slope)
+        return compose(terms[: truncation.order + 1], jet).coefficients
+
+    @staticmethod
+    def backward(ctx, grad):
+        coefficients, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # this pass will be differentiated in its turn
+            jet = Jet(coefficients, ctx.truncation)
+            terms = ctx.series(jet.value, ctx.truncation.order + 1)
+            slope = compose(_slopes(terms, jet.value), jet).coefficients
+        return None, None, _transposed_product(slope, grad, len(coefficients), ctx.truncation)
+
+
+def _slopes(terms: Sequence[Tensor], u: Tensor) -> list[Tensor]:
+    """The Taylor series of f' from that of f."""
+    return [k * term for k, term in enumerate(terms)][1:] or [torch.zeros_like(u)]
+
+
+def _transposed_product(x: Tensor, grad: Tensor, rows: int, truncation: Truncation) -> Tensor:
+    """What comes back to y, of so many rows, from the truncated product of the series x and y."""
+    totals: list[Tensor | None] = [None] * rows
+    for pairs, g in zip(truncation.pairs, grad, strict=False):
+        for a, b in pairs:
+            if a < len(x) and b < rows:
+                total = totals[b]
+                totals[b] = x[a] * g if total is None else total.addcmul_(x[a], g)
+    zero = torch.zeros_like(grad[0])
+    return torch.stack([zero if total is None else total for total in totals])
 
 
 def multiply(
@@ -154,7 +210,7 @@ def multiply(
         for a, b in pairs:
             if a >= len(x) or b >= len(y) or x[a] is None or y[b] is None:
                 continue
-            total = x[a] * y[b] if total is None else torch.addcmul(total, x[a], y[b])
+            total = x[a] * y[b] if total is None else total.addcmul_(x[a], y[b])
         rows.append(total)
     return rows
 

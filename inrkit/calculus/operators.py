@@ -1,4 +1,4 @@
-r"""Differential operators on fields, from one jet pass instead of repeated back-propagation.
+r"""Differential operators on fields, by jets: one pass instead of repeated back-propagation.
 
 A field maps coordinates ``(*signals, n, d)`` to values ``(*signals, n, c)``, each point on its own.
 Results can be back-propagated, so that a derivative may stand in a loss.
@@ -23,7 +23,7 @@ from inrkit.calculus.jet import (
 
 Field = Callable[[Tensor], Tensor]
 
-CHUNK = 512  # points a pass: the coefficients of a 256-wide layer then stay in cache
+COEFFICIENTS = 4096  # points times partials a pass: those of a 256-wide layer then stay in cache
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def partials(field: Field, coords: Tensor, order: int) -> Partials:
 def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
     if torch.is_grad_enabled():
         return Partials(truncation.indices, _evaluate(field, coords, truncation))
-    chunks = [_evaluate(field, part, truncation) for part in coords.split(CHUNK, dim=-2)]
+    points = max(COEFFICIENTS // len(truncation.indices), 64)
+    chunks = [_evaluate(field, part, truncation) for part in coords.split(points, dim=-2)]
     return Partials(truncation.indices, torch.cat(chunks, dim=-2))
 
 
@@ -110,12 +111,31 @@ def _unit(d: int, *axes: int) -> MultiIndex:
 def gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     r"""Values and gradients :math:`\partial \Phi_c / \partial x_i`.
 
+    Where the result is to be trained on, by one reverse pass a channel: that back-propagates in
+    half the time of a jet, which carries d coefficients and the value. Else by a jet.
+
     Returns:
         values ``(*signals, n, c)`` and gradients ``(*signals, n, c, d)``.
     """
+    if torch.is_grad_enabled():
+        return _reverse_gradient(field, coords)
     d = coords.shape[-1]
     p = _partials(field, coords, along_axes(d, 1))
     return p.values[0], torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
+
+
+def _reverse_gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        signals = field(coords[..., :1, :]).shape[:-2]
+    x = coords.expand(*signals, *coords.shape[-2:])  # each signal has gradients of its own
+    x = x if x.requires_grad else x.detach().requires_grad_()
+    value = field(x)
+    ones = torch.ones_like(value[..., 0])
+    slopes = [
+        torch.autograd.grad(channel, x, ones, create_graph=True, materialize_grads=True)[0]
+        for channel in value.unbind(-1)
+    ]
+    return value, torch.stack(slopes, dim=-2)
 
 
 def divergence(field: Field, coords: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inrkit.calculus.jet import RULES, Jet, from_rows, multiply, rule
+from inrkit.calculus.jet import RULES, Jet, from_rows, multiply, rule, trained
 from inrkit.calculus.series import SERIES
 
 
@@ -79,10 +79,31 @@ def _matmul(x, y):
 
 @rule("linear")
 def _linear(x, weight, bias=None):
-    y = functional.linear(x.coefficients, weight)
-    if bias is not None:
-        y[0] += bias
-    return Jet(y, x.truncation)
+    if bias is None:
+        return Jet(functional.linear(x.coefficients, weight), x.truncation)
+    apply = _Affine.apply if trained(x.coefficients, weight, bias) else _affine
+    return Jet(apply(x.coefficients, weight, bias), x.truncation)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    y = functional.linear(x, weight)
+    y[0] += bias  # a constant has no derivatives
+    return y
+
+
+class _Affine(torch.autograd.Function):
+    """An affine map of coefficients without the copies that autograd makes of a row's change."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return _affine(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        back = grad @ weight if ctx.needs_input_grad[0] else None
+        return back, grad.flatten(0, -2).mT @ x.flatten(0, -2), grad[0].flatten(0, -2).sum(0)
 
 
 @rule("sum")

@@ -219,3 +219,37 @@ def test_a_jet_tells_what_it_cannot_do():
     jet = Jet.identity(torch.rand(3, 2), total_degree(2, 1))
     with pytest.raises(AttributeError, match="no attribute or Taylor rule 'banana'"):
         jet.banana()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_gradient_to_train_on_is_the_jets_for_every_signal_and_channel(shared):
+    torch.manual_seed(0)
+    networks = [SIREN(2, 3, width=8, hidden_layers=2).double() for _ in range(4)]
+    field, x = stack(networks), torch.rand(5, 2, dtype=torch.float64)
+    x = x if shared else torch.rand(4, 5, 2, dtype=torch.float64)
+    values, slopes = gradient(field, x)
+    assert slopes.shape == (4, 5, 3, 2) and slopes.requires_grad
+    with torch.no_grad():
+        expected_values, expected = gradient(field, x)
+    assert torch.allclose(values, expected_values) and torch.allclose(slopes, expected)
+    slopes.square().sum().backward()
+    for i, network in enumerate(networks):
+        jet = partials(network, x if shared else x[i], 1).values[1:]
+        jet.square().sum().backward()
+        for stacked, alone in zip(field.parameters(), network.parameters(), strict=True):
+            if stacked.grad is not None:
+                assert torch.allclose(stacked.grad[i], alone.grad)
+            else:  # the last bias has no part in a gradient
+                assert alone.grad.count_nonzero() == 0
+
+
+def test_a_jets_gradient_can_itself_be_differentiated():
+    torch.manual_seed(0)
+    field = SIREN(2, 1, width=6, hidden_layers=2).double()
+    x = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
+
+    def curvature(x):
+        return partials(field, x, 2).values.square().sum((0, 2))
+
+    assert torch.autograd.gradcheck(curvature, x)
+    assert torch.autograd.gradgradcheck(curvature, x)
