@@ -40,6 +40,14 @@ def test_inconsistent_gradients_are_met_in_the_least_squares_sense():
     np.testing.assert_allclose(from_gradients(target), expected - expected.mean(), atol=1e-10)
 
 
+def test_components_of_small_gain_are_left_out():
+    x = np.pi * (np.arange(16) + 0.5) / 16
+    image, checkerboard = np.cos(3 * x)[:, None] + np.zeros(16), np.outer(*2 * [np.cos(15 * x)])
+    slopes = sobel(image + 0.1 * checkerboard)
+    np.testing.assert_allclose(from_gradients(slopes, least_gain=0.02), image, atol=1e-10)
+    assert np.abs(from_gradients(slopes) - image).max() > 0.09
+
+
 def test_a_laplacian_of_mean_other_than_zero_is_met_up_to_it():
     target = np.random.default_rng(2).normal(size=(9, 11))
     found = laplace(from_laplacian(target))
