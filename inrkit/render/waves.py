@@ -98,8 +98,11 @@ def spectrograms(
         )  # fmt: skip
         ax.set_title(name, fontsize=9, loc="left")
         ax.grid(False)
-    for ax in axes.flat[len(samples) :]:
-        ax.set_axis_off()
+    for i, ax in enumerate(axes.flat):
+        if i >= len(samples):
+            ax.set_axis_off()
+        elif i + columns >= len(samples):  # nothing below it
+            ax.tick_params(labelbottom=True)
     figure.supxlabel("time, s", fontsize=10)
     figure.supylabel("frequency, kHz", fontsize=10)
     figure.colorbar(image, ax=axes, label="power, dB", fraction=0.05, pad=0.02)
