@@ -71,7 +71,7 @@ def sound_player(samples: ArrayLike | Tensor, rate: int, *, label: str = "sound"
 
 
 BT601 = 6  # the conversion from RGB that FFmpeg uses unless told, by its number in H.264
-QUALITY = "21"  # libx264's rate factor: 18 looks the same as the original, 28 is poor
+QUALITY = "23"  # libx264's rate factor: 18 looks the same as the original, 28 is poor
 
 
 def video_player(frames: ArrayLike | Tensor, rate: float, *, label: str = "video") -> Player:
