@@ -18,6 +18,7 @@ from inrkit.companion.records import DIGEST
 from inrkit.companion.store import METRICS, RUN
 
 NBSP = "\u00a0"  # keeps a number and its unit on one line
+PICTURES = (".svg", ".webp")  # of a record's figures; others are played
 LAYERS = (
     "calculus", "solvers", "fields", "signals", "training", "measure", "render", "companion"
 )  # fmt: skip
@@ -152,8 +153,8 @@ def _figure(name: str, records: Mapping[str, Path]) -> Path | None:
     """The figure ``paper/topic/stem``, or the first of ``paper/topic``, if it is recorded."""
     paper, topic, *stem = name.split("/")
     record = records.get(f"{paper}/{topic}")
-    pattern = f"{stem[0] if stem else '*'}.*"
-    return min((record / "figures").glob(pattern), default=None) if record else None
+    found = (record / "figures").glob(f"{stem[0] if stem else '*'}.*") if record else ()
+    return min((path for path in found if path.suffix in PICTURES), default=None)
 
 
 def verdicts(summary: pd.DataFrame) -> str:

