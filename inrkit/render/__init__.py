@@ -1,4 +1,4 @@
-"""Rendering: figures in one style."""
+"""Rendering: figures in one style, surfaces of fields, pictures of meshes."""
 
 from inrkit.render.plots import (
     COLOURS,
@@ -10,6 +10,9 @@ from inrkit.render.plots import (
     panels,
     style,
 )
+from inrkit.render.shading import shaded, turntable
+from inrkit.render.slices import level_lines
+from inrkit.render.surfaces import level_set
 
 __all__ = [
     "COLOURS",
@@ -17,7 +20,11 @@ __all__ = [
     "gradient_image",
     "histograms",
     "laplacian_image",
+    "level_lines",
+    "level_set",
     "look",
     "panels",
+    "shaded",
     "style",
+    "turntable",
 ]

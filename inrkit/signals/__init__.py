@@ -2,6 +2,7 @@
 
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.images import image
+from inrkit.signals.meshes import Mesh, OrientedPoints, Placement, mesh, point_cloud
 from inrkit.signals.registry import (
     DataError,
     Item,
@@ -14,13 +15,22 @@ from inrkit.signals.registry import (
     locate,
     sets,
 )
+from inrkit.signals.shapes import RoundedBox, Shape, Sphere, Torus, TorusKnot
 
 __all__ = [
     "DataError",
     "Item",
+    "Mesh",
+    "OrientedPoints",
+    "Placement",
+    "RoundedBox",
     "Selection",
     "SetReport",
+    "Shape",
     "Signal",
+    "Sphere",
+    "Torus",
+    "TorusKnot",
     "check",
     "dataset",
     "fetch",
@@ -28,5 +38,7 @@ __all__ = [
     "image",
     "items",
     "locate",
+    "mesh",
+    "point_cloud",
     "sets",
 ]
