@@ -9,7 +9,6 @@ from pathlib import Path
 import igl
 import numpy as np
 import torch
-import trimesh
 from torch import Tensor
 
 from inrkit.signals.registry import file_sha256, find, locate
@@ -189,6 +188,8 @@ def mesh(source: str | Path) -> Mesh:
     Raises:
         ValueError: the source is missing, unreadable, has no faces or vertices that are not finite.
     """
+    import trimesh  # here alone: it is slow to import
+
     name, path = _located(source)
     try:
         found = trimesh.load_mesh(io.BytesIO(_bytes(path)), file_type=_kind(path), process=False)
@@ -260,7 +261,9 @@ def _read_columns(data: bytes) -> np.ndarray:
 
 
 def _read_ply(data: bytes) -> np.ndarray:
-    columns = trimesh.exchange.ply.load_ply(io.BytesIO(data))
+    from trimesh.exchange.ply import load_ply  # slow to import
+
+    columns = load_ply(io.BytesIO(data))
     return np.hstack([columns[name] for name in ("vertices", "vertex_normals") if name in columns])
 
 
