@@ -60,7 +60,7 @@ def level_set(
         if not np.isfinite([low, high]).all():
             raise ValueError("the field has values that are not finite: it has no level set")
         if values.min() <= level < values.max():
-            vertices, faces, _, _ = marching_cubes(values, level, gradient_direction="ascent")
+            vertices, faces, _, _ = marching_cubes(values, level)
             parts.append((vertices + np.array([first, 0.0, 0.0]), faces + count))
             count += len(vertices)
     if not parts:

@@ -148,8 +148,8 @@ class TorusKnot(Shape):
 
     turns: tuple[int, int] = (2, 3)
     major: float = 0.5
-    minor: float = 0.24
-    radius: float = 0.12
+    minor: float = 0.26
+    radius: float = 0.14
 
     SAMPLES = 2**14  # spacing h: two branches at distance d are confused only within h^2 / 8d
 
