@@ -5,7 +5,7 @@ from math import cos, radians, sin
 import numpy as np
 
 HALF_WIDTH = 1.1  # of the picture, in units of the cube
-COLOUR = np.array([0.56, 0.66, 0.76])  # a grey-blue that stands on white and on black
+COLOUR = np.array([0.72, 0.8, 0.88])  # a grey-blue that stands on white and on black
 LIGHT = np.array([-0.35, 0.5, 0.79])  # from above, left of the viewer (right, up, towards)
 AMBIENT = 0.3
 
@@ -69,7 +69,7 @@ def _picture(vertices, faces, normals, azimuth, elevation, size) -> np.ndarray:
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-30)
     light = np.maximum(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0)
     image = np.ones((side * side, 3))
-    image[pixel] = COLOUR * (AMBIENT + (1 - AMBIENT) * light[:, None]) / COLOUR.max()
+    image[pixel] = COLOUR * (AMBIENT + (1 - AMBIENT) * light[:, None])
     image = image.reshape(size, 2, size, 2, 3).mean((1, 3))[::-1]
     return np.rint(255 * image).astype(np.uint8)
 

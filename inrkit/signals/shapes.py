@@ -187,7 +187,7 @@ class TorusKnot(Shape):
 
     @cached_property
     def _tree(self) -> cKDTree:
-        return cKDTree(self._curve(self._samples)[0])
+        return cKDTree(self._curve(self._samples)[0], leafsize=64)
 
     def _curve(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The curve with its first and second derivatives, ``(n, 3)`` each."""

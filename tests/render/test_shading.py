@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from inrkit.render import shaded, turntable
-from inrkit.render.shading import AMBIENT, HALF_WIDTH, LIGHT
+from inrkit.render.shading import AMBIENT, COLOUR, HALF_WIDTH, LIGHT
 
 
 def ball(subdivisions=4, radius=0.8):
@@ -26,7 +26,7 @@ def middles(size):
 
 
 def brightness(cosine):
-    return 255 * (AMBIENT + (1 - AMBIENT) * np.maximum(cosine, 0))
+    return 255 * COLOUR[2] * (AMBIENT + (1 - AMBIENT) * np.maximum(cosine, 0))
 
 
 def test_a_sphere_is_a_disc_with_lamberts_shading():
