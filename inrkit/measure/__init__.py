@@ -1,4 +1,4 @@
-"""Measurement: metrics, intervals, initialization, activations, spectra, cost."""
+"""Measurement: metrics, geometry, intervals, initialization, activations, spectra, cost."""
 
 from inrkit.measure.activations import (
     LayerRecord,
@@ -12,6 +12,14 @@ from inrkit.measure.activations import (
     stationary_points,
 )
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
+from inrkit.measure.geometry import (
+    chamfer,
+    eikonal_error,
+    gradient_norms,
+    iou,
+    normal_consistency,
+    points_near,
+)
 from inrkit.measure.initialization import (
     Variances,
     arcsine,
@@ -56,18 +64,24 @@ __all__ = [
     "bandwidth",
     "bootstrap",
     "capture",
+    "chamfer",
     "correlation",
+    "eikonal_error",
     "exact_8bit_share",
     "fixed_point",
     "gaussian_surrogate",
+    "gradient_norms",
     "interval",
+    "iou",
     "ks_distance",
     "layer_spectrum",
     "lipschitz_bound",
     "mse",
+    "normal_consistency",
     "paired_interval",
     "peak_memory",
     "peak_ratios",
+    "points_near",
     "psnr",
     "psnr_from_mse",
     "radial_average",

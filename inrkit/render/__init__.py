@@ -1,4 +1,4 @@
-"""Rendering: figures in one style, and players."""
+"""Rendering: figures in one style, surfaces of fields, pictures of meshes, players."""
 
 from inrkit.render.players import Player, sound_player, tiles, video_player
 from inrkit.render.plots import (
@@ -11,6 +11,9 @@ from inrkit.render.plots import (
     panels,
     style,
 )
+from inrkit.render.shading import shaded, turntable
+from inrkit.render.slices import level_lines
+from inrkit.render.surfaces import level_set
 from inrkit.render.waves import spectrograms, waveforms
 
 __all__ = [
@@ -20,12 +23,16 @@ __all__ = [
     "gradient_image",
     "histograms",
     "laplacian_image",
+    "level_lines",
+    "level_set",
     "look",
     "panels",
+    "shaded",
     "sound_player",
     "spectrograms",
     "style",
     "tiles",
+    "turntable",
     "video_player",
     "waveforms",
 ]

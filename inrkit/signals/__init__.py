@@ -2,6 +2,7 @@
 
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.images import image
+from inrkit.signals.meshes import Mesh, OrientedPoints, Placement, mesh, point_cloud
 from inrkit.signals.registry import (
     DataError,
     Item,
@@ -14,16 +15,25 @@ from inrkit.signals.registry import (
     locate,
     sets,
 )
+from inrkit.signals.shapes import RoundedBox, Shape, Sphere, Torus, TorusKnot
 from inrkit.signals.sound import Sound, sound
 from inrkit.signals.video import Video, video
 
 __all__ = [
     "DataError",
     "Item",
+    "Mesh",
+    "OrientedPoints",
+    "Placement",
+    "RoundedBox",
     "Selection",
     "SetReport",
+    "Shape",
     "Signal",
     "Sound",
+    "Sphere",
+    "Torus",
+    "TorusKnot",
     "Video",
     "check",
     "dataset",
@@ -32,6 +42,8 @@ __all__ = [
     "image",
     "items",
     "locate",
+    "mesh",
+    "point_cloud",
     "sets",
     "sound",
     "video",

@@ -9,7 +9,6 @@ from inrkit.training import (
     Blurred,
     Minibatch,
     Regression,
-    SignedDistance,
     Sum,
     fit,
     gradient_regression,
@@ -35,23 +34,6 @@ def points(n=40, d=2):
 
 def shares(loss, model, size):
     return sum(loss(model, slice(i, min(i + size, len(loss)))) for i in range(0, len(loss), size))
-
-
-class Sphere(torch.nn.Module):
-    """The exact signed distance of a sphere of radius 1/2, times a factor."""
-
-    def __init__(self, factor=1.0):
-        super().__init__()
-        self.factor = torch.nn.Parameter(torch.tensor(factor, dtype=torch.float64))
-
-    def forward(self, x):
-        return self.factor * ((x * x).sum(-1, keepdim=True) ** 0.5 - 0.5)
-
-
-def sphere_cloud(n=50):
-    torch.manual_seed(2)
-    normals = torch.nn.functional.normalize(torch.randn(n, 3, dtype=torch.float64), dim=-1)
-    return normals / 2, normals
 
 
 def test_gradient_and_laplacian_regression_are_zero_on_the_field_itself():
@@ -89,33 +71,6 @@ def test_random_points_fill_the_domain_anew():
     assert first.min() >= -1 and first.max() <= 1 and not torch.equal(first, second)
     assert first.mean(0).abs().max() < 0.02  # four standard deviations
     assert (first.var(0) - 1 / 3).abs().max() < 0.02
-
-
-def test_an_exact_distance_leaves_only_the_off_surface_term():
-    cloud = SignedDistance(*sphere_cloud(), size=64).draw()
-    loss = cloud(Sphere(), slice(0, 128))
-    far = cloud.points[64:].norm(dim=-1) - 0.5
-    expected = 100 * torch.exp(-100 * far.abs()).sum() / 128
-    assert torch.allclose(loss, expected, atol=1e-10)
-
-
-def test_each_term_of_the_distance_loss_by_hand():
-    cloud = SignedDistance(
-        *sphere_cloud(), size=64, eikonal=2, surface=3, normal=5, off_surface=0
-    ).draw()
-    assert torch.allclose(  # gradient of length 3 everywhere, pointing inwards
-        cloud(Sphere(-3.0), slice(0, 128)), torch.tensor(2 * 2 + 5 * 2 / 2, dtype=torch.float64)
-    )
-    model, on = network(d=3), cloud.points[:64]
-    indices = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
-    d = nested_autograd(model, cloud.points, indices)[..., 0]
-    slopes = d[1:].T
-    length = slopes.norm(dim=-1)
-    facing = (slopes[:64] * cloud.normals).sum(-1) / length[:64]
-    expected = 2 * (length - 1).abs().sum() + 3 * d[0, :64].abs().sum() + 5 * (1 - facing).sum()
-    assert len(on) == 64
-    for size in (1, 50, 64, 128):
-        assert torch.allclose(shares(cloud, model, size), expected / 128)
 
 
 def test_a_sum_is_the_weighted_sum_for_any_chunks():

@@ -1,0 +1,286 @@
+"""Triangle meshes and oriented point clouds: read, checked, placed in the cube, sampled."""
+
+import gzip
+import io
+import warnings
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import igl
+import numpy as np
+import torch
+from torch import Tensor
+
+from inrkit.signals.registry import file_sha256, find, locate
+
+EXTENT = 0.9  # half the longest side of a placed shape: a level set then closes within the cube
+
+
+@dataclass(frozen=True)
+class Placement:
+    r"""How a shape was moved into the cube, :math:`x \mapsto (x - c) / s`.
+
+    Attributes:
+        centre: c, in the file's own units.
+        scale: s, the file's units in one unit of the cube; the same along every axis.
+    """
+
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+
+    def into(self, points: np.ndarray) -> np.ndarray:
+        """From the file's units into the cube, ``(n, 3)``."""
+        return (points - np.array(self.centre)) / self.scale
+
+    def back(self, points: np.ndarray) -> np.ndarray:
+        """From the cube to the file's units, ``(n, 3)``."""
+        return points * self.scale + np.array(self.centre)
+
+
+@dataclass(frozen=True, eq=False)
+class OrientedPoints:
+    """Points on a surface and the outward unit normals there.
+
+    Attributes:
+        name: of the shape or file.
+        points: ``(N, 3)`` in [-1, 1].
+        normals: ``(N, 3)``, of length one.
+        sha256: of the file, or of the shape that was sampled.
+        placement: how the points were moved into the cube.
+    """
+
+    name: str
+    points: Tensor
+    normals: Tensor
+    sha256: str
+    placement: Placement = Placement()
+
+    def to(self, device: torch.device | str) -> "OrientedPoints":
+        """The same points with positions and normals on ``device``."""
+        return replace(self, points=self.points.to(device), normals=self.normals.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh, its faces counterclockwise as seen from outside.
+
+    Attributes:
+        name: of the item or file.
+        vertices: ``(V, 3)``, float64.
+        faces: ``(F, 3)``, indices of vertices.
+        sha256: of the file; empty where the mesh was computed.
+        placement: how the vertices were moved into the cube.
+
+    Raises:
+        ValueError: there are no faces, a vertex is not finite, or a face names a vertex that does
+            not exist.
+    """
+
+    name: str
+    vertices: np.ndarray = field(repr=False)
+    faces: np.ndarray = field(repr=False)
+    sha256: str = ""
+    placement: Placement = Placement()
+
+    def __post_init__(self):
+        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or len(self.vertices) == 0:
+            raise ValueError(
+                f"a mesh has vertices (V, 3), those of {self.name} are {self.vertices.shape}"
+            )
+        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or len(self.faces) == 0:
+            raise ValueError(
+                f"a mesh has triangles (F, 3), {self.name} has no such faces but "
+                f"{self.faces.shape}: it may be a point cloud"
+            )
+        bad = int((~np.isfinite(self.vertices).all(1)).sum())
+        if bad:
+            raise ValueError(f"{bad} vertices of {self.name} are not finite numbers")
+        if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
+            raise ValueError(
+                f"faces of {self.name} name vertices outside 0 to {len(self.vertices) - 1}"
+            )
+
+    @cached_property
+    def _crosses(self) -> np.ndarray:
+        """Twice each face's area times its normal, ``(F, 3)``."""
+        a, b, c = (self.vertices[self.faces[:, i]] for i in range(3))
+        return np.cross(b - a, c - a)
+
+    @cached_property
+    def open_edges(self) -> int:
+        """Edges that faces do not pass as often one way as the other: 0 if there is no hole."""
+        start, end = self.faces.ravel(), np.roll(self.faces, -1, axis=1).ravel()
+        keys = np.minimum(start, end) * len(self.vertices) + np.maximum(start, end)
+        _, edge = np.unique(keys, return_inverse=True)
+        return int(np.count_nonzero(np.bincount(edge, weights=np.sign(end - start))))
+
+    @property
+    def watertight(self) -> bool:
+        """Whether the faces enclose a volume without a hole."""
+        return self.open_edges == 0
+
+    @property
+    def area(self) -> float:
+        """Area of all faces."""
+        return float(np.linalg.norm(self._crosses, axis=1).sum() / 2)
+
+    @property
+    def volume(self) -> float:
+        r"""Enclosed volume :math:`\frac{1}{6} \sum_F a \cdot (b \times c)`, by Gauss's theorem."""
+        return float((self.vertices[self.faces[:, 0]] * self._crosses).sum() / 6)
+
+    def surface_points(self, n: int) -> OrientedPoints:
+        """Points uniform by area with the normals of their faces, drawn by PyTorch's generator."""
+        crosses = torch.from_numpy(self._crosses)
+        lengths = torch.linalg.vector_norm(crosses, dim=1)
+        ends = lengths.cumsum(0)
+        chosen = torch.searchsorted(ends, ends[-1] * torch.rand(n, dtype=ends.dtype), right=True)
+        chosen = chosen.clamp(max=len(ends) - 1)
+        u, v = torch.rand(2, n, 1, dtype=ends.dtype)
+        u, v = torch.where(u + v > 1, 1 - u, u), torch.where(u + v > 1, 1 - v, v)
+        a, b, c = torch.from_numpy(self.vertices)[torch.from_numpy(self.faces)[chosen]].unbind(1)
+        points, normals = a + u * (b - a) + v * (c - a), crosses[chosen] / lengths[chosen, None]
+        return OrientedPoints(
+            self.name, points.float(), normals.float(), self.sha256, self.placement
+        )
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Which points lie inside, ``(n, 3)`` to ``(n,)``, by the generalized winding number.
+
+        The number of times that the surface goes round a point, summed over solid angles of faces
+        (Jacobson et al. 2013), in libigl's fast form (Barill et al. 2018); inside is above 1/2.
+
+        Raises:
+            ValueError: the mesh has holes.
+        """
+        if not self.watertight:
+            raise ValueError(
+                f"{self.name} has holes ({self.open_edges} open edges), so that inside and outside "
+                "are not told apart: close them first"
+            )
+        queries = points.detach().cpu().double().numpy()
+        winding = igl.fast_winding_number(self.vertices, self.faces, queries)
+        return torch.from_numpy(winding > 0.5).to(points.device)
+
+    def distance(self, points: Tensor) -> Tensor:
+        """Signed distance, negative inside, ``(n, 3)`` to ``(n, 1)``; as a value, without a graph.
+
+        Raises:
+            ValueError: the mesh has holes.
+        """
+        queries = points.detach().cpu().double().numpy()
+        squared, _, _ = igl.point_mesh_squared_distance(queries, self.vertices, self.faces)
+        distance = torch.from_numpy(np.sqrt(squared)).to(points)
+        return torch.where(self.inside(points), -distance, distance).unsqueeze(-1)
+
+
+def mesh(source: str | Path) -> Mesh:
+    r"""A mesh from an item of a data set or a file (PLY, OBJ, STL, OFF, ..., also gzipped).
+
+    It is placed in the cube: the middle of its bounding box at 0, the longest side from -0.9 to
+    0.9, the aspect ratio kept. SIREN's released code keeps the ratio as well, but centres the mean
+    of the points and lets the extreme coordinates touch -1 and 1, where a level set is cut open.
+    Vertices at the same place are made one; a closed mesh that looks inwards is turned.
+
+    Args:
+        source: name of an item ("stanford_meshes/bunny"), or path of a file.
+
+    Raises:
+        ValueError: the source is missing, unreadable, has no faces or vertices that are not finite.
+    """
+    import trimesh  # here alone: it is slow to import
+
+    name, path = _located(source)
+    try:
+        found = trimesh.load_mesh(io.BytesIO(_bytes(path)), file_type=_kind(path), process=False)
+        vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
+    except Exception as error:  # readers raise nearly anything on a damaged file
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} cannot be read as a mesh (PLY, OBJ, STL, ...): {reason}"
+        ) from error
+    checked = Mesh(name, vertices, faces)
+    placement = _placement(vertices[faces.ravel()], name)
+    vertices, faces = _merged(placement.into(checked.vertices), checked.faces)
+    placed = Mesh(name, vertices, faces, file_sha256(path), placement)
+    if placed.watertight and placed.volume < 0:
+        return replace(placed, faces=faces[:, ::-1].copy())
+    return placed
+
+
+def point_cloud(source: str | Path) -> OrientedPoints:
+    """Oriented points from a file, placed in the cube as :func:`mesh` places a mesh.
+
+    Args:
+        source: a text file of six columns x y z nx ny nz (XYZ), or a PLY file with normals; either
+            may be gzipped.
+
+    Raises:
+        ValueError: the source is missing or unreadable, or its points have no normals.
+    """
+    name, path = _located(source)
+    read = _read_ply if _kind(path) == "ply" else _read_columns
+    try:
+        table = read(_bytes(path))
+    except Exception as error:  # as above
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} cannot be read as points (XYZ, PLY): {reason}") from error
+    if table.ndim != 2 or table.shape[1] != 6 or len(table) == 0:
+        raise ValueError(
+            f"oriented points have six columns x y z nx ny nz, {name} is {table.shape}"
+        )
+    points, normals = table[:, :3], table[:, 3:]
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    bad = int((~(np.isfinite(table).all(1, keepdims=True) & (lengths > 0))).sum())
+    if bad:
+        raise ValueError(f"{bad} points of {name} are not finite or have a normal of length 0")
+    placement = _placement(points, name)
+    tensors = (torch.from_numpy(x).float() for x in (placement.into(points), normals / lengths))
+    return OrientedPoints(name, *tensors, file_sha256(path), placement)
+
+
+def _located(source: str | Path) -> tuple[str, Path]:
+    if find(str(source)):
+        return str(source), locate(str(source))
+    if not Path(source).is_file():
+        raise ValueError(f"{source} is neither an item of a data set nor a file")
+    return Path(source).name, Path(source)
+
+
+def _kind(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
+
+
+def _bytes(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
+
+
+def _read_columns(data: bytes) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty file, which is an error of our own
+        return np.loadtxt(io.StringIO(data.decode()), ndmin=2)
+
+
+def _read_ply(data: bytes) -> np.ndarray:
+    from trimesh.exchange.ply import load_ply  # slow to import
+
+    columns = load_ply(io.BytesIO(data))
+    return np.hstack([columns[name] for name in ("vertices", "vertex_normals") if name in columns])
+
+
+def _placement(points: np.ndarray, name: str) -> Placement:
+    low, high = points.min(0), points.max(0)
+    side = float((high - low).max())
+    if side == 0:
+        raise ValueError(f"all points of {name} lie at one place")
+    return Placement(tuple(((low + high) / 2).tolist()), side / 2 / EXTENT)
+
+
+def _merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One vertex for each place that a face uses, without the faces that become a line."""
+    places, index = np.unique(vertices[faces.ravel()], axis=0, return_inverse=True)
+    faces = index.reshape(-1, 3)
+    a, b, c = faces.T
+    return places, faces[(a != b) & (b != c) & (c != a)]

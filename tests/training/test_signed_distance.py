@@ -1,0 +1,95 @@
+"""The loss of signed distances: closed form on a sphere, and nested autograd in float64."""
+
+import pytest
+import torch
+from scipy import stats
+from scipy.integrate import quad
+
+from inrkit.fields import SIREN
+from inrkit.signals import Sphere
+from inrkit.training import SignedDistance
+
+RADIUS = 0.5
+NONE = {"eikonal": 0.0, "surface": 0.0, "normal": 0.0, "off_surface": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def same_points_every_time():
+    torch.manual_seed(0)
+
+
+def loss(size=500, **weights):
+    cloud = Sphere(RADIUS).surface_points(5000)
+    points = RADIUS * torch.nn.functional.normalize(cloud.points.double(), dim=-1)
+    return SignedDistance(points, points / RADIUS, size, **weights)
+
+
+def sphere(x):
+    return x.square().sum(-1, keepdim=True).sqrt() - RADIUS
+
+
+def whole(step, field):
+    return step(field, slice(0, len(step)))
+
+
+@pytest.mark.parametrize("term", ["eikonal", "surface", "normal"])
+def test_an_exact_distance_satisfies_every_constraint(term):
+    step = loss(**{**NONE, term: 1.0}).draw()
+    assert whole(step, sphere).abs() < 1e-12
+
+
+def test_terms_of_fields_that_are_wrong_in_one_way():
+    assert whole(loss(**{**NONE, "eikonal": 2.0}).draw(), lambda x: 3 * sphere(x)) == pytest.approx(
+        4
+    )
+    found = whole(loss(**{**NONE, "surface": 2.0}).draw(), lambda x: sphere(x) + 0.3)
+    assert found == pytest.approx(0.3)  # half the points are on the surface
+    assert whole(loss(**{**NONE, "normal": 2.0}).draw(), lambda x: -sphere(x)) == pytest.approx(2)
+
+
+def test_off_surface_term_is_the_integral_of_its_exponential():
+    """Within the ball of radius 1; the cube's corners are too far off to count."""
+    step = loss(400_000, **{**NONE, "off_surface": 1.0}).draw()
+    with torch.no_grad():
+        found = whole(step, sphere).item()
+
+    def shell(s):
+        return 4 * torch.pi * s**2 * 2.718281828459045 ** (-100 * abs(s - RADIUS))
+
+    integral = quad(shell, 0, 1, points=[RADIUS])[0] / 8
+    assert found == pytest.approx(integral / 2, rel=0.02)  # half the points are off the surface
+
+
+def test_equals_nested_autograd_in_chunks_of_any_size():
+    step = loss(60).draw()
+    network = SIREN(3, 1, width=16, hidden_layers=2).double()
+    x = step.points.clone().requires_grad_()
+    value = network(x)[:, 0]
+    (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    length = slope.norm(dim=-1)
+    cosine = (slope[:60] * step.normals).sum(-1) / length[:60]
+    total = 50 * (length - 1).abs().sum() + 3000 * value[:60].abs().sum()
+    total = total + 100 * (1 - cosine).sum() + 100 * torch.exp(-100 * value[60:].abs()).sum()
+    expected = total / 120
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(expected, parameters)
+    for size in (120, 60, 37, 7):
+        parts = [step(network, slice(i, min(i + size, 120))) for i in range(0, 120, size)]
+        found = sum(parts)
+        torch.testing.assert_close(found, expected)
+        for ours, theirs in zip(torch.autograd.grad(found, parameters), gradients, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_draws_are_uniform_over_the_cube_and_over_the_cloud():
+    given = loss(20_000)
+    step = given.draw()
+    for axis in range(3):
+        assert stats.kstest(step.points[20_000:, axis], stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    on = step.points[:20_000]
+    torch.testing.assert_close(on, RADIUS * step.normals)
+    match = torch.cdist(on[:2000], given.points).argmin(-1)
+    torch.testing.assert_close(given.points[match], on[:2000])
+    counts = torch.bincount(match // 500, minlength=10)
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert not torch.equal(given.draw().points, step.points)
