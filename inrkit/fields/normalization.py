@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+ROUNDING = 16  # units in the last place by which one product may differ, computed in other ways
+
 
 class SpectralNorm(nn.Module):
     r"""A weight whose largest singular value is at most :math:`\tau`.
@@ -44,7 +46,8 @@ class SpectralNorm(nn.Module):
 
     def _follow(self, weight: Tensor) -> None:
         """Bring u and v after a weight that is not the one that their product came from."""
-        changed = (_times(weight, self.right) != self.product).any(-1, keepdim=True)
+        change = _norm(_times(weight, self.right) - self.product)
+        changed = change > ROUNDING * torch.finfo(weight.dtype).eps * _norm(self.product)
         if not weight.is_cuda and not changed.any():  # a GPU would have to be waited for
             return
         left, right = self.left, self.right
@@ -78,12 +81,12 @@ class WeightNorm(nn.Module):
 
     def __init__(self, weight: Tensor):
         super().__init__()
-        self.lengths = nn.Parameter(_lengths(weight).detach())
+        self.lengths = nn.Parameter(_norm(weight).detach())
 
     def forward(self, weight: Tensor) -> Tensor:
         """The normalized weight."""
-        return weight * (self.lengths / _lengths(weight))
+        return weight * (self.lengths / _norm(weight))
 
 
-def _lengths(weight: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(weight, dim=-1, keepdim=True)
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)

@@ -35,6 +35,8 @@ def jacobian_norms(cell: Cell, coords: Tensor, z: Tensor) -> Tensor:
     """
     with torch.no_grad():
         f = cell.conditioned(coords)
-        units = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-        columns = [torch.func.jvp(f, (z,), (unit.expand_as(z).clone(),))[1] for unit in units]
-        return torch.linalg.matrix_norm(torch.stack(columns, dim=-1), 2)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        units = f(z).unbind(-1)
+        rows = [torch.autograd.grad(u.sum(), z, retain_graph=True)[0] for u in units]
+    return torch.linalg.matrix_norm(torch.stack(rows, dim=-2), 2)

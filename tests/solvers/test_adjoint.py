@@ -64,9 +64,7 @@ def test_the_implicit_gradient_is_that_of_all_steps():
         z = torch.tanh(z @ matrix.mT + offset)
     expected = torch.autograd.grad((z * target).sum(), (matrix, offset))
     for strategy in (Implicit(**EXACT), Unrolled(200), Truncated(199)):
-        for ours, exact in zip(
-            gradients(strategy, matrix, offset, target), expected, strict=True
-        ):
+        for ours, exact in zip(gradients(strategy, matrix, offset, target), expected, strict=True):
             assert torch.allclose(ours, exact, rtol=1e-9, atol=1e-12)
 
 

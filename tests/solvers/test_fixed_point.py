@@ -97,16 +97,18 @@ def test_samples_that_stop_on_their_own_end_as_they_would_alone(method):
     def f(z, rows=slice(None)):
         return torch.tanh(scale[rows] * (z @ matrix.mT) + offset[rows])
 
-    start = torch.zeros_like(offset)
-    together = solve(f, start, method, tolerance=1e-6, per_sample=True)
+    start, rule = torch.zeros_like(offset), {"tolerance": 1e-6}
+    together = solve(f, start, method, per_sample=True, **rule)
     assert together.steps.shape == (8,) and len(together.steps.unique()) > 2
     for i in range(8):
-        alone = solve(lambda z, i=i: f(z, slice(i, i + 1)), start[i : i + 1], method, tolerance=1e-6)
+        alone = solve(
+            lambda z, i=i: f(z, slice(i, i + 1)), start[i : i + 1], method, tolerance=1e-6
+        )
         assert int(alone.steps) == int(together.steps[i])
         assert torch.allclose(alone.value[0], together.value[i], rtol=1e-9)
     chunks = [slice(0, 3), slice(3, 8)]
     parts = [
-        solve(lambda z, c=c: f(z, c), start[c], method, tolerance=1e-6, per_sample=True).value
+        solve(lambda z, c=c: f(z, c), start[c], method, per_sample=True, **rule).value
         for c in chunks
     ]
     assert torch.allclose(torch.cat(parts), together.value, rtol=1e-9)
