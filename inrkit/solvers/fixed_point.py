@@ -41,8 +41,8 @@ class Method(Protocol):
     def begin(self, z: Tensor) -> object:
         """What the method remembers, empty, for points in the shape of ``z``."""
 
-    def step(self, z: Tensor, change: Tensor, memory: object) -> Tensor:
-        """The next point after ``z``, at which F adds ``change``."""
+    def step(self, z: Tensor, fz: Tensor, memory: object) -> Tensor:
+        """The next point after ``z``, which F takes to ``fz``."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Forward:
     def begin(self, z: Tensor) -> None:
         """Nothing to remember."""
 
-    def step(self, z: Tensor, change: Tensor, memory: None) -> Tensor:
+    def step(self, z: Tensor, fz: Tensor, memory: None) -> Tensor:
         """The next point."""
-        return z + change
+        return fz
 
 
 class _History:
@@ -92,7 +92,7 @@ class Anderson:
     With :math:`g_k = F(z_k) - z_k` and the last m differences :math:`\Delta Z, \Delta G` of points
     and residuals as columns,
 
-    .. math:: z_{k+1} = z_k + g_k - (\Delta Z + \Delta G)\,\gamma, \qquad
+    .. math:: z_{k+1} = F(z_k) - (\Delta Z + \Delta G)\,\gamma, \qquad
               \gamma = \arg\min_\gamma \|g_k - \Delta G\,\gamma\|^2
               + \lambda \textstyle\sum_i \|\Delta G_i\|^2 \gamma_i^2
 
@@ -111,11 +111,12 @@ class Anderson:
         """Differences of points, and of residuals."""
         return _History(self.memory, z)
 
-    def step(self, z: Tensor, change: Tensor, memory: _History) -> Tensor:
+    def step(self, z: Tensor, fz: Tensor, memory: _History) -> Tensor:
         """The next point."""
+        change = fz - z
         new = memory.differences(z, change)
         if new is None:
-            return z + change
+            return fz
         memory.append(*new)
         points, residuals = memory.first, memory.second
         products = residuals @ residuals.mT
@@ -125,7 +126,7 @@ class Anderson:
         normal = torch.where(_diagonal(normal), 1 + self.ridge, normal)
         right = scale.unsqueeze(-1) * (residuals @ change.unsqueeze(-1))
         weights = scale.unsqueeze(-1) * torch.linalg.solve_ex(normal, right).result
-        return z + change - ((points + residuals).mT @ weights).squeeze(-1)
+        return fz - ((points + residuals).mT @ weights).squeeze(-1)
 
 
 def _diagonal(matrices: Tensor) -> Tensor:
@@ -154,8 +155,9 @@ class Broyden:
         """Left and right factors of the updates."""
         return _History(self.memory, z)
 
-    def step(self, z: Tensor, change: Tensor, memory: _History) -> Tensor:
+    def step(self, z: Tensor, fz: Tensor, memory: _History) -> Tensor:
         """The next point."""
+        change = fz - z
         new = memory.differences(z, change)
         if new is not None:
             moved, changed = new
@@ -219,8 +221,7 @@ def solve(
                     f"a fixed point needs a map that keeps the shape, this one takes "
                     f"{tuple(z.shape)} to {tuple(fz.shape)}"
                 )
-            change = fz - z
-            now = _norm(change, axes) / _norm(fz, axes).clamp(min=torch.finfo(z.dtype).tiny)
+            now = _norm(fz - z, axes) / _norm(fz, axes).clamp(min=torch.finfo(z.dtype).tiny)
             value = torch.where(_over(converged, axes), value, fz) if done else fz
             residual = torch.where(converged, residual, now)
             steps += ~converged
@@ -228,7 +229,7 @@ def solve(
             done = int(converged.sum())
             if done == converged.numel():
                 break
-            z = method.step(z, change, memory)
+            z = method.step(z, fz, memory)
     return Solution(value.detach(), residual, steps, converged)
 
 

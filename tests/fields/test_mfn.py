@@ -156,6 +156,20 @@ def test_singular_vectors_follow_once_a_change():
     first.sum().backward()  # the graph of before is whole
 
 
+def test_of_a_stack_only_what_has_changed_is_followed():
+    torch.manual_seed(6)
+    weights = torch.randn(3, 12, 12)
+    module = SpectralNorm(weights)
+    before = module.left.clone()
+    weights[1] += 0.1 * torch.randn(12, 12)
+    found = module(weights)
+    assert torch.equal(module.left[[0, 2]], before[[0, 2]])
+    for i in range(3):
+        exact = spectral_norm(weights[i])
+        assert spectral_norm(found[i]).item() == pytest.approx(0.97, rel=1e-2 if i == 1 else 1e-5)
+        assert exact > 0.97
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_training_keeps_the_norm_within_the_target(network):
     torch.manual_seed(7)
