@@ -68,7 +68,8 @@ class ImplicitField(nn.Module):
     ``ImplicitField(FourierMFN(2, 1))`` is the Fourier-iMFN of the paper, and ``GaborMFN`` and
     ``InjectedSIREN`` make the Gabor-iMFN and the iSIREN; each has exactly the parameters of the
     explicit network that it is made from. Where the norms of the W are below 1, the fixed point
-    exists, is unique, and forward iteration finds it (Thm. 1 and 2).
+    exists, is unique, and forward iteration finds it (Thm. 1 and 2). What is solved together is
+    one call: in a step of several chunks, each stops for itself.
 
     Derivatives by the coordinates are those of autograd with the
     :class:`~inrkit.solvers.Implicit` gradient; there are no Taylor series of a fixed point.

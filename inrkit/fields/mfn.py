@@ -70,10 +70,11 @@ class GaborFilter(FourierFilter):
         # |x - mu|^2 expanded, so that no (n, width, d) tensor is formed
         squared = (coords * coords).sum(-1, keepdim=True) - 2 * (coords @ self.centres.mT)
         squared = squared + (self.centres**2).sum(-1).unsqueeze(-2)
-        exponent = squared * (0.5 * self.precision.clamp(min=0)).unsqueeze(-2)
-        # far tails would be subnormal numbers, rounding could make the square negative
+        exponent = squared * (0.5 * self.precision).unsqueeze(-2)
+        exponent = torch.where(exponent > 0, exponent, 0)  # below zero by training or rounding
+        # far tails would be subnormal numbers, far slower to multiply with
         window = torch.exp(-torch.where(exponent < FAR, exponent, FAR))
-        return super().forward(coords) * torch.where(exponent > 0, window, 1)
+        return super().forward(coords) * window
 
 
 def _bound(in_features: int) -> float:
