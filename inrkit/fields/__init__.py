@@ -12,8 +12,19 @@ from inrkit.fields.activations import (
     sqrt_relu,
 )
 from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
+from inrkit.fields.implicit import FixedPointCache, ImplicitField
 from inrkit.fields.layers import Layer, affine
+from inrkit.fields.mfn import (
+    Cell,
+    Explicit,
+    FourierFilter,
+    FourierMFN,
+    GaborFilter,
+    GaborMFN,
+    InjectedSIREN,
+)
 from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, evaluate, siren_gradient
+from inrkit.fields.normalization import SpectralNorm, WeightNorm
 from inrkit.fields.stack import count_parameters, stack, unstack
 
 __all__ = [
@@ -22,7 +33,18 @@ __all__ = [
     "RBF",
     "SIREN",
     "SPDER",
+    "Cell",
     "DampedSine",
+    "Explicit",
+    "FixedPointCache",
+    "FourierFilter",
+    "FourierMFN",
+    "GaborFilter",
+    "GaborMFN",
+    "ImplicitField",
+    "InjectedSIREN",
+    "SpectralNorm",
+    "WeightNorm",
     "FourierFeatures",
     "Gauss",
     "Gaussian",

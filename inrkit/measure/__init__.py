@@ -11,6 +11,7 @@ from inrkit.measure.activations import (
     share_near,
     stationary_points,
 )
+from inrkit.measure.contraction import contraction_bound, jacobian_norms
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
 from inrkit.measure.geometry import (
     chamfer,
@@ -49,6 +50,8 @@ from inrkit.measure.spectra import (
 )
 
 __all__ = [
+    "contraction_bound",
+    "jacobian_norms",
     "Bounds",
     "Interval",
     "LayerRecord",

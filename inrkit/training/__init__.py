@@ -16,8 +16,10 @@ from inrkit.training.losses import (
     laplacian_regression,
     total_variation,
 )
+from inrkit.training.reuse import Reusing
 
 __all__ = [
+    "Reusing",
     "Blurred",
     "CheckpointError",
     "Fit",

@@ -51,7 +51,7 @@ def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, 
     if path != "auto":
         return path
     if device.type == "cuda":
-        return "graph" if adam else "fused"
+        return "graph" if adam and not _has_data_dependent_steps(model) else "fused"
     worth = evaluations * _neurons(model) > WORTH_COMPILING
     return "compiled" if device.type == "cpu" and worth and _has_compiler() else "eager"
 
@@ -59,6 +59,11 @@ def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, 
 def arithmetic(path: str, precision: str) -> Arithmetic:
     """How layers are computed on a path."""
     return Arithmetic(path != "eager", path == "compiled", precision)
+
+
+def _has_data_dependent_steps(model: nn.Module) -> bool:
+    """Whether a part of the model waits for numbers to know when to stop; a graph cannot."""
+    return any(getattr(m, "has_data_dependent_steps", False) for m in model.modules())
 
 
 def _neurons(model: nn.Module) -> int:
