@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inrkit.calculus import Jet
 from inrkit.fields.mfn import Explicit
-from inrkit.solvers.adjoint import TRUNCATED, Gradient, fixed_point
+from inrkit.solvers.adjoint import TRUNCATED, Gradient, Truncated, fixed_point
 from inrkit.solvers.fixed_point import FORWARD, Method, Solution
 
 Rows = slice | Tensor
@@ -110,6 +110,11 @@ class ImplicitField(nn.Module):
             raise ValueError(
                 "a fixed point has no Taylor series: take torch.autograd and gradient=Implicit(), "
                 "or the explicit network"
+            )
+        wanted = torch.is_grad_enabled() and coords.requires_grad
+        if wanted and isinstance(self.gradient, Truncated):
+            raise ValueError(
+                "derivatives by the coordinates would be cut short: take gradient=Implicit()"
             )
         f = self.cell.conditioned(coords)
         cache = self.cache if self._reuses() else None
