@@ -136,6 +136,20 @@ def laplacian(field: Field, coords: Tensor) -> Tensor:
     return sum(p[_unit(d, i, i)] for i in range(d))
 
 
+def second_order(field: Field, coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Values, gradients and pure second derivatives in one pass, for equations that need them all.
+
+    Returns:
+        values ``(*signals, n, c)``, :math:`\partial \Phi_c / \partial x_i` and
+        :math:`\partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c, d)`` each.
+    """
+    d = coords.shape[-1]
+    p = _partials(field, coords, along_axes(d, 2))
+    slopes = torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
+    bends = torch.stack([p[_unit(d, i, i)] for i in range(d)], dim=-1)
+    return p.values[0], slopes, bends
+
+
 def hessian(field: Field, coords: Tensor) -> Tensor:
     r"""Second derivatives :math:`\partial^2 \Phi_c / \partial x_i \partial x_j`.
 

@@ -1,6 +1,7 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
+from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, perturbed
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
 from inrkit.training.losses import (
     Blurred,
@@ -16,24 +17,32 @@ from inrkit.training.losses import (
     laplacian_regression,
     total_variation,
 )
+from inrkit.training.schedules import Ramp, Scheduled
 
 __all__ = [
     "Blurred",
     "CheckpointError",
     "Fit",
+    "Helmholtz",
+    "Inversion",
     "Loss",
     "Minibatch",
     "NonFiniteLoss",
+    "Pretraining",
     "Prior",
+    "Ramp",
     "Regression",
+    "Scheduled",
     "SignedDistance",
     "SquaredError",
     "Sum",
+    "Wave",
     "chunk_rows",
     "fit",
     "gradient_regression",
     "hessian_frobenius",
     "laplacian_regression",
+    "perturbed",
     "stepper",
     "total_variation",
 ]

@@ -1,0 +1,93 @@
+"""Settings that follow the step, and resume with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from inrkit.fields import SIREN
+from inrkit.training import Ramp, Regression, Scheduled, Sum, Wave, fit
+from inrkit.training.losses import at, passes
+
+GROWTH = Ramp((2, 6, 10), (0.1, 0.1, 0.5))
+
+
+def start(x):
+    return torch.exp(-x.square().sum(-1, keepdim=True) / 0.02)
+
+
+def growing():
+    return Scheduled(Wave(start, size=32, at_rest=8, horizon=0.0), {"horizon": GROWTH})
+
+
+def network():
+    torch.manual_seed(0)
+    return SIREN(3, 1, width=8, hidden_layers=1, omega_0=5.0)
+
+
+def test_a_ramp_is_numpys_interpolation():
+    steps = torch.arange(-1, 14)
+    expected = np.interp(steps.numpy(), GROWTH.steps, GROWTH.values)
+    np.testing.assert_allclose(GROWTH(steps).numpy(), expected, rtol=1e-6)
+    assert (Ramp((3,), (2.0,))(steps) == 2).all()
+
+
+@pytest.mark.parametrize("knots", [((1, 1), (0, 1)), ((1, 2), (0,)), ((2, 1), (0, 1))])
+def test_a_ramp_without_order_is_named(knots):
+    with pytest.raises(ValueError, match="rising steps"):
+        Ramp(*knots)
+
+
+def test_the_horizon_grows_with_the_steps_of_a_fit():
+    """What the loop draws: each step's latest time lies below that step's horizon, and near it."""
+    seen = []
+
+    @dataclass(frozen=True)
+    class Watched(Wave):
+        def draw(self):
+            step = super().draw()
+            seen.append((float(self.horizon), float(step.points[:, 0].max())))
+            return step
+
+    loss = Watched(start, size=400, at_rest=8, horizon=0.0)
+    fit(network(), Scheduled(loss, {"horizon": GROWTH}), steps=12, progress=False)
+    horizons, latest = np.array(seen[1:]).T  # the first is the one by which the loop learns shapes
+    np.testing.assert_allclose(horizons, np.interp(range(12), GROWTH.steps, GROWTH.values))
+    assert (latest <= horizons).all() and (latest > 0.95 * horizons).all()
+
+
+def test_a_fit_resumes_in_the_middle_of_a_ramp(tmp_path, monkeypatch):
+    from inrkit.training.fit import _Run
+
+    whole = fit(network(), growing(), steps=12, lr=1e-3, progress=False)
+    path, advance = tmp_path / "fit.pt", _Run.advance
+
+    def interrupted(run):
+        if run.step == 7:
+            run.save()
+            raise KeyboardInterrupt
+        advance(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), growing(), steps=12, lr=1e-3, checkpoint=path, progress=False)
+    resumed = fit(network(), growing(), steps=12, lr=1e-3, checkpoint=path, progress=False)
+    assert torch.equal(resumed.losses, whole.losses)
+
+
+def test_another_ramp_is_another_fit(tmp_path):
+    path = tmp_path / "fit.pt"
+    other = Scheduled(growing().loss, {"horizon": Ramp((0, 12), (0.1, 0.5))})
+    for loss in (growing(), other):
+        fit(network(), loss, steps=2, checkpoint=path, progress=False)
+    assert len(list(tmp_path.glob("fit.*.pt"))) == 2
+
+
+def test_a_sum_hands_the_step_on():
+    data = Regression(torch.zeros(4, 3), torch.zeros(4, 1))
+    both = Sum((data, growing()), (1.0, 2.0))
+    assert len(both) == 36 and passes(both) == 7
+    later = at(both, torch.tensor([8]))
+    assert later.terms[0] is data and torch.allclose(later.terms[1].horizon, torch.tensor([0.3]))
