@@ -67,9 +67,8 @@ def _evaluate(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
         warnings.warn(f"{error}; falling back to nested autograd, which is slower", stacklevel=2)
         return nested_autograd(field, coords, truncation.indices)
     scale = [prod(map(factorial, index)) for index in truncation.indices]
-    coefficients = jet.coefficients
-    scale = coefficients.new_tensor(scale[: len(coefficients)])
-    values = coefficients * scale.reshape(-1, *[1] * (coefficients.ndim - 1))
+    # numbers instead of a tensor: a copy to the device could not be captured with a step
+    values = torch.stack([row * k for row, k in zip(jet.coefficients, scale, strict=False)])
     missing = len(truncation.indices) - len(values)
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
 

@@ -36,7 +36,8 @@ class Helmholtz:
     :math:`\|\cdot\|_1` the sum of absolute real and imaginary parts. The network has two outputs a
     source, real and imaginary. The paper writes :math:`H \Phi + f`, whose fields have the other
     sign; its source weight is n / 5000, its released code's n / 1000. Points are drawn anew each
-    step: some in a disc round each source, the rest in the square.
+    step: some round each source, with uniform angle and distance (the released code's are uniform
+    in area, in a disc that holds the source alone), the rest uniform in the square.
 
     Args:
         wavenumber: k where m = 1.
@@ -45,8 +46,9 @@ class Helmholtz:
         source_weight: :math:`\lambda` at sources.
         variance: v.
         amplitude: a.
-        near: points a source in its disc.
-        radius: of the disc.
+        near: points round each source.
+        radius: largest distance of these; a reduced run needs half of all points, and one about as
+            large as the square, for a field to leave its source.
         slowness_squared: the medium, m as a function of points ``(n, 2)``; one unless given.
         width, strength: L and :math:`a_0` of the absorbing layer.
     """
@@ -82,7 +84,7 @@ class Helmholtz:
         """Points of one step, ``(size, 2)``, those in discs first."""
         discs = self.centres[:, None] + _disc(self.centres[:, None], self.near, self.radius)
         rest = self.centres.new_empty(size - discs.shape[0] * discs.shape[1], 2).uniform_(-1, 1)
-        return torch.cat([discs.flatten(0, 1), rest])
+        return torch.cat([discs.flatten(0, 1).clamp(-1, 1), rest])
 
     def medium(self, x: Tensor) -> Tensor:
         """m at points, ``(n,)``."""
@@ -255,9 +257,9 @@ class Wave:
               \bigl( \lambda_1 |\partial_t \Phi| + \lambda_2 |\Phi - f| \bigr)
 
     with coordinates :math:`(t, x_1, x_2)`; the paper's Eq. 15 and 18 print first derivatives.
-    Points are drawn anew each step, t uniform in [0, T]. Of the :math:`n_0` points at t = 0 half
-    lie in a disc round the origin, of the others a share in the disc that has grown with the front;
-    the rest in the square :math:`[-1, 1]^2`.
+    Points are drawn anew each step, t uniform in [0, T]. Half of the :math:`n_0` points at t = 0
+    lie in a disc round the origin, and a share of the others in the disc that has grown with the
+    front, with uniform angle and distance; the rest is uniform in the square :math:`[-1, 1]^2`.
 
     Args:
         initial: f, as a function of points ``(n, 2)``, gives ``(n, 1)``.
@@ -328,9 +330,12 @@ class _WaveStep:
 
 
 def _disc(like: Tensor, size: int, radius: float | Tensor) -> Tensor:
-    """Points uniform in a disc round the origin, ``(*like.shape[:-2], size, 2)``."""
+    """Points in a disc round the origin, angle and distance uniform: densest in the middle.
+
+    ``(*like.shape[:-2], size, 2)``
+    """
     shape = (*like.shape[:-2], size, 1)
-    r = radius * torch.rand(shape, dtype=like.dtype, device=like.device).sqrt()
+    r = radius * torch.rand(shape, dtype=like.dtype, device=like.device)
     angle = 2 * pi * torch.rand(shape, dtype=like.dtype, device=like.device)
     return torch.cat([r * torch.cos(angle), r * torch.sin(angle)], dim=-1)
 

@@ -160,7 +160,7 @@ class _Run:
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
         with torch.no_grad():  # one point tells the number of signals and the precision
-            share = drawn(at(loss, self.row))(model, slice(0, 1))
+            share = drawn(at(loss, self.row[0]))(model, slice(0, 1))
         self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds = 0, 0, 0.0
@@ -184,7 +184,7 @@ class _Run:
     def one_step(self) -> None:
         with computing(self.arithmetic):
             self.optimizer.zero_grad(set_to_none=False)
-            loss = drawn(at(self.loss, self.row))
+            loss = drawn(at(self.loss, self.row[0]))
             for rows in self.chunks:
                 share = loss(self.model, rows)
                 share.sum().backward()

@@ -341,7 +341,7 @@ class Sum:
 
 
 def at(loss: Loss, step: Tensor) -> Loss:
-    """The loss as it is at a step, ``(1,)`` on its device: itself, where it does not change."""
+    """The loss as it is at a step, a number on its device: itself, where it does not change."""
     return loss.at(step) if hasattr(loss, "at") else loss
 
 

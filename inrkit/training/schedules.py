@@ -34,7 +34,7 @@ class Ramp:
             )
 
     def __call__(self, step: Tensor) -> Tensor:
-        """The value at a step, ``(1,)``, computed where the step lies."""
+        """The value at a step, in its shape, computed where the step lies."""
         total = torch.full_like(step, self.values[0], dtype=torch.get_default_dtype())
         for i in range(len(self.steps) - 1):
             share = (step - self.steps[i]) / (self.steps[i + 1] - self.steps[i])

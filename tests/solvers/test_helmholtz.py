@@ -44,7 +44,7 @@ def test_the_layer_lets_back_what_its_strength_predicts():
 
 
 def test_a_wide_source_in_free_space_is_a_convolution():
-    """The closed form, a Gaussian's share at wavenumber k, against the convolution by quadrature."""
+    """A Gaussian's share at wavenumber k, against the convolution by quadrature."""
     variance, target = 2e-3, np.array([0.5, 0.2])
     x = np.linspace(-0.4, 0.4, 161)
     points = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1)

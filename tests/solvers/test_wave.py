@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.fft import fftfreq, fft2
+from scipy.fft import fft2, fftfreq
 
 from inrkit.solvers import wave
 

@@ -10,6 +10,7 @@ from inrkit.fields import SIREN
 from inrkit.training import Ramp, Regression, Scheduled, Sum, Wave, fit
 from inrkit.training.losses import at, passes
 
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 GROWTH = Ramp((2, 6, 10), (0.1, 0.1, 0.5))
 
 
@@ -23,6 +24,10 @@ def start(x):
             BUDGET.clear()
             raise KeyboardInterrupt
     return torch.exp(-x.square().sum(-1, keepdim=True) / 0.02)
+
+
+def ones(x):
+    return torch.ones_like(x[:, :1])
 
 
 def growing():
@@ -65,6 +70,21 @@ def test_the_horizon_grows_with_the_steps_of_a_fit():
     assert (latest <= horizons).all() and (latest > 0.95 * horizons).all()
 
 
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu])]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_step_has_its_own_setting_captured_or_not(device):
+    """A field of zeros misses a start of ones by the weight itself, which counts the steps."""
+    model = network().to(device)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    loss = Wave(ones, size=16, at_rest=8, horizon=0.1, device=device)
+    counting = Scheduled(loss, {"value_weight": Ramp((0, 9), (0.0, 9.0))})
+    found = fit(model, counting, steps=10, lr=0.0, progress=False)
+    torch.testing.assert_close(found.losses, torch.arange(10.0), rtol=1e-5, atol=1e-6)
+
+
 def test_a_fit_resumes_in_the_middle_of_a_ramp(tmp_path):
     settings = {"steps": 12, "lr": 1e-3, "progress": False}
     whole = fit(network(), growing(), **settings)
@@ -90,5 +110,5 @@ def test_a_sum_hands_the_step_on():
     data = Regression(torch.zeros(4, 3), torch.zeros(4, 1))
     both = Sum((data, growing()), (1.0, 2.0))
     assert len(both) == 36 and passes(both) == 7
-    later = at(both, torch.tensor([8]))
-    assert later.terms[0] is data and torch.allclose(later.terms[1].horizon, torch.tensor([0.3]))
+    later = at(both, torch.tensor(8))
+    assert later.terms[0] is data and torch.allclose(later.terms[1].horizon, torch.tensor(0.3))
