@@ -181,7 +181,7 @@ def free_space(
 
     The last factor is the Gaussian's Fourier transform at k: what its width takes from a point
     source. The form holds where the Gaussian has vanished: its tail adds a part of the order of
-    :math:`e^{-r^2 / 2v}`, below 1e-8 from r = 6 standard deviations on.
+    :math:`e^{-r^2 / 2v}`, about 1e-8 at r = 6 standard deviations.
 
     Args:
         points: ``(*any, 2)``.
