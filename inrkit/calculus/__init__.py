@@ -11,6 +11,7 @@ from inrkit.calculus.operators import (
     laplacian,
     nested_autograd,
     partials,
+    second_order,
 )
 from inrkit.calculus.slopes import elementwise, value_and_slope
 
@@ -28,6 +29,7 @@ __all__ = [
     "laplacian",
     "nested_autograd",
     "partials",
+    "second_order",
     "total_degree",
     "value_and_slope",
 ]

@@ -95,8 +95,7 @@ class Jet:
         d = coords.shape[-1]
         if truncation.order == 0:
             return cls(coords[None], truncation)
-        first = [index for index in truncation.indices if sum(index) == 1]
-        unit = torch.tensor(first, dtype=coords.dtype, device=coords.device)
+        unit = torch.eye(d, dtype=coords.dtype, device=coords.device)  # made where it is used
         unit = unit.reshape(d, *[1] * (coords.ndim - 1), d).expand(d, *coords.shape)
         return cls(torch.cat([coords[None], unit]), truncation)
 

@@ -68,9 +68,8 @@ def _evaluate(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
         warnings.warn(f"{error}; falling back to nested autograd, which is slower", stacklevel=2)
         return nested_autograd(field, coords, truncation.indices)
     scale = [prod(map(factorial, index)) for index in truncation.indices]
-    coefficients = jet.coefficients
-    scale = coefficients.new_tensor(scale[: len(coefficients)])
-    values = coefficients * scale.reshape(-1, *[1] * (coefficients.ndim - 1))
+    # numbers instead of a tensor: a copy to the device could not be captured with a step
+    values = torch.stack([row * k for row, k in zip(jet.coefficients, scale, strict=False)])
     missing = len(truncation.indices) - len(values)
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
 
@@ -154,6 +153,20 @@ def laplacian(field: Field, coords: Tensor) -> Tensor:
     d = coords.shape[-1]
     p = _partials(field, coords, along_axes(d, 2))
     return sum(p[_unit(d, i, i)] for i in range(d))
+
+
+def second_order(field: Field, coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Values, gradients and pure second derivatives in one pass, for equations that need them all.
+
+    Returns:
+        values ``(*signals, n, c)``, :math:`\partial \Phi_c / \partial x_i` and
+        :math:`\partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c, d)`` each.
+    """
+    d = coords.shape[-1]
+    p = _partials(field, coords, along_axes(d, 2))
+    slopes = torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
+    bends = torch.stack([p[_unit(d, i, i)] for i in range(d)], dim=-1)
+    return p.values[0], slopes, bends
 
 
 def hessian(field: Field, coords: Tensor) -> Tensor:

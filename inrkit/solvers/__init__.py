@@ -1,5 +1,9 @@
-"""Solvers: references in NumPy and SciPy that networks are compared with, and fixed points."""
+"""Solvers: references in NumPy and SciPy that networks are compared with, and fixed points.
 
+Those for waves are modules, ``helmholtz.solve``, ``wave.solve``, ``inversion.admm``.
+"""
+
+from inrkit.solvers import helmholtz, inversion, wave
 from inrkit.solvers.adjoint import Implicit, Truncated, Unrolled, fixed_point
 from inrkit.solvers.fixed_point import Anderson, Broyden, Forward, Solution, solve
 from inrkit.solvers.poisson import from_gradients, from_laplacian, laplace, sobel
@@ -15,7 +19,10 @@ __all__ = [
     "fixed_point",
     "from_gradients",
     "from_laplacian",
+    "helmholtz",
+    "inversion",
     "laplace",
     "sobel",
     "solve",
+    "wave",
 ]

@@ -1,6 +1,7 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
+from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, perturbed
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
 from inrkit.training.losses import (
     Blurred,
@@ -17,25 +18,33 @@ from inrkit.training.losses import (
     total_variation,
 )
 from inrkit.training.reuse import Reusing
+from inrkit.training.schedules import Ramp, Scheduled
 
 __all__ = [
-    "Reusing",
     "Blurred",
     "CheckpointError",
     "Fit",
+    "Helmholtz",
+    "Inversion",
     "Loss",
     "Minibatch",
     "NonFiniteLoss",
+    "Pretraining",
     "Prior",
+    "Ramp",
     "Regression",
+    "Reusing",
+    "Scheduled",
     "SignedDistance",
     "SquaredError",
     "Sum",
+    "Wave",
     "chunk_rows",
     "fit",
     "gradient_regression",
     "hessian_frobenius",
     "laplacian_regression",
+    "perturbed",
     "stepper",
     "total_variation",
 ]

@@ -37,13 +37,13 @@ def _parts(value: object) -> Iterator[bytes]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _parts(item)
-    elif isinstance(value, (str, int, float, type(None), torch.device)):
-        yield repr(value).encode()
     elif isfunction(value):
         yield value.__qualname__.encode()
-    else:
+    elif hasattr(value, "__dict__"):
         yield type(value).__name__.encode()
         yield from _parts(vars(value))
+    else:
+        yield repr(value).encode()
 
 
 def save(path: Path, state: dict) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from inrkit.fields.arithmetic import check_precision, computing
 from inrkit.training import checkpoint as checkpoints
-from inrkit.training.losses import Loss, drawn, passes
+from inrkit.training.losses import Loss, at, drawn, passes
 from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
 
@@ -92,7 +92,7 @@ def fit(
     Args:
         model: any module that the loss can evaluate; trained in place.
         loss: knows its points; ``loss(model, rows)`` is the share of some of them. Where it has
-            ``draw()``, that gives the loss of each step.
+            ``at(step)`` or ``draw()``, these give the loss of each step.
         steps: number of optimizer steps.
         lr: learning rate.
         optimizer: called as ``optimizer(parameters, lr=lr)``; Adam unless given.
@@ -158,12 +158,12 @@ class _Run:
         self.optimizer = _optimizer(optimizer, self.parameters, lr, captured=path == "graph")
         size = chunk or _even_chunks(model, loss, self.device)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
+        self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
         with torch.no_grad():  # one point tells the number of signals and the precision
-            share = drawn(loss)(model, slice(0, 1))
+            share = drawn(at(loss, self.row[0]))(model, slice(0, 1))
         self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds = 0, 0, 0.0
-        self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
         self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
         self.path = file
         if file:
@@ -184,7 +184,7 @@ class _Run:
     def one_step(self) -> None:
         with computing(self.arithmetic):
             self.optimizer.zero_grad(set_to_none=False)
-            loss = drawn(self.loss)
+            loss = drawn(at(self.loss, self.row[0]))
             for rows in self.chunks:
                 share = loss(self.model, rows)
                 share.sum().backward()

@@ -5,6 +5,7 @@ share of those rows, such that the shares of all rows add up to the loss: this i
 :func:`~inrkit.training.fit` take one full-batch step in chunks that stay in cache.
 
 A loss at random points has ``draw()`` instead, which returns the loss at the points of one step.
+One that changes as training goes on has ``at(step)``, which returns the loss as it is then.
 Derivatives in a loss are Taylor coefficients that are computed with the value in one pass
 (:mod:`inrkit.calculus`); ``passes`` says how many, value included.
 """
@@ -22,7 +23,7 @@ from inrkit.calculus import gradient, hessian, laplacian
 class Loss(Protocol):
     """What :func:`~inrkit.training.fit` asks of a loss: its points, and its share on a few of them.
 
-    ``passes`` and ``draw()`` are optional, as above.
+    ``passes``, ``draw()`` and ``at(step)`` are optional, as above.
     """
 
     def __len__(self) -> int: ...
@@ -320,6 +321,10 @@ class Sum:
         """Of the term that computes most."""
         return max(passes(term) for term in self.terms)
 
+    def at(self, step: Tensor) -> "Sum":
+        """The loss as it is at a step."""
+        return replace(self, terms=tuple(at(term, step) for term in self.terms))
+
     def draw(self) -> "Sum":
         """The loss of one step."""
         return replace(self, terms=tuple(map(drawn, self.terms)))
@@ -333,6 +338,11 @@ class Sum:
                 total = total + weight * term(model, slice(start, stop))
             first += len(term)
         return total
+
+
+def at(loss: Loss, step: Tensor) -> Loss:
+    """The loss as it is at a step, a number on its device: itself, where it does not change."""
+    return loss.at(step) if hasattr(loss, "at") else loss
 
 
 def drawn(loss: Loss) -> Loss:

@@ -17,6 +17,7 @@ from inrkit.calculus import (
     laplacian,
     nested_autograd,
     partials,
+    second_order,
     total_degree,
 )
 from inrkit.fields import (
@@ -253,3 +254,17 @@ def test_a_jets_gradient_can_itself_be_differentiated():
 
     assert torch.autograd.gradcheck(curvature, x)
     assert torch.autograd.gradgradcheck(curvature, x)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_second_order_is_nested_autograd_in_one_pass(d):
+    torch.manual_seed(0)
+    field = SIREN(d, 3, width=12, hidden_layers=2, omega_0=5.0).double()
+    x = torch.rand(9, d, dtype=torch.float64)
+    value, slopes, bends = second_order(field, x)
+    first = [tuple(row) for row in torch.eye(d, dtype=torch.int64).tolist()]
+    second = [tuple(2 * i for i in row) for row in first]
+    expected = nested_autograd(field, x, ((0,) * d, *first, *second))
+    torch.testing.assert_close(value, expected[0])
+    torch.testing.assert_close(slopes, expected[1 : d + 1].permute(1, 2, 0))
+    torch.testing.assert_close(bends, expected[d + 1 :].permute(1, 2, 0))

@@ -8,7 +8,9 @@ from inrkit.fields import SIREN, stack
 from inrkit.training import (
     Blurred,
     Minibatch,
+    Ramp,
     Regression,
+    Scheduled,
     Sum,
     fit,
     gradient_regression,
@@ -159,3 +161,17 @@ def test_clipping_is_pytorchs():
     _clip(list(models[1].parameters()), 0.3, signals=0)
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad)
+
+
+def test_a_checkpoints_name_sees_all_that_a_loss_holds():
+    from inrkit.training.checkpoint import digest
+
+    def sums(weight=1.0, end=5.0, size=10, value=0.0):
+        data = Regression(points(4), torch.full((4, 1), value, dtype=torch.float64))
+        prior = Scheduled(total_variation(size, 2), {"size": Ramp((0.0, 9.0), (1.0, end))})
+        return Sum((data, prior), (1 + 1j, weight))
+
+    model = network()
+    variants = [sums(), sums(weight=2.0), sums(end=6.0), sums(size=11), sums(value=1.0)]
+    assert len({digest(model, loss, (1,)) for loss in variants}) == 5
+    assert digest(model, sums(), (1,)) == digest(model, sums(), (1,))

@@ -1,0 +1,67 @@
+"""Losses whose settings follow the step.
+
+A step of a fit on CUDA is captured once and replayed, so that a setting that changes must be
+computed on the device, from the step that lies there. The step is restored with a checkpoint, and
+with it every setting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from inrkit.training.losses import Loss, passes
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A function of the step that is linear between knots, and constant before and after them.
+
+    Args:
+        steps: of the knots, rising.
+        values: there.
+    """
+
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self):
+        rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        if not rising or len(self.steps) != len(self.values):
+            raise ValueError(
+                f"a ramp needs rising steps and a value for each, got {self.steps}, {self.values}"
+            )
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The value at a step, in its shape, computed where the step lies."""
+        total = torch.full_like(step, self.values[0], dtype=torch.get_default_dtype())
+        for i in range(len(self.steps) - 1):
+            share = (step - self.steps[i]) / (self.steps[i + 1] - self.steps[i])
+            total = total + (self.values[i + 1] - self.values[i]) * share.clamp(0, 1)
+        return total
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A loss whose settings follow the step, such as a horizon that grows.
+
+    Args:
+        loss: any loss that is a dataclass.
+        settings: what becomes of its attributes, by name.
+    """
+
+    loss: Loss
+    settings: Mapping[str, Ramp]
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def passes(self) -> int:
+        """Of the loss."""
+        return passes(self.loss)
+
+    def at(self, step: Tensor) -> Loss:
+        """The loss as it is at a step."""
+        return replace(self.loss, **{name: ramp(step) for name, ramp in self.settings.items()})

@@ -1,0 +1,277 @@
+"""Losses of equations: zero on exact solutions, and against nested autograd on a network."""
+
+import pytest
+import torch
+from torch import nn
+
+from inrkit.calculus import nested_autograd
+from inrkit.fields import SIREN, stack
+from inrkit.training import Helmholtz, Inversion, Pretraining, Wave, fit, perturbed
+from inrkit.training.losses import drawn
+
+K, STRENGTH, WIDTH = 6.0, 5.0, 0.5
+FIRST, SECOND = ((0, 0), (1, 0), (0, 1)), ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+
+
+class PlaneWaves(nn.Module):
+    r"""Exact solutions, layer included: :math:`e^{-j k d \cdot \tilde x}` of stretched coordinates.
+
+    :math:`\tilde x_i = \int e_i` has the imaginary part :math:`-a_0 L b^3 / 3`, b the part of the
+    layer that is behind.
+    """
+
+    def __init__(self, *angles, slowness=None):
+        super().__init__()
+        self.angles, self.slowness = torch.tensor(angles, dtype=torch.float64), slowness
+        self.scale = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def forward(self, x):
+        outputs = []
+        for angle in self.angles:
+            d = torch.stack([torch.cos(angle), torch.sin(angle)])
+            beyond = torch.relu(torch.abs(x) + (WIDTH - 1)) / WIDTH
+            sign = torch.where(x > 0, 1.0, -1.0) if isinstance(x, torch.Tensor) else _sign(x)
+            delay = (beyond * beyond * beyond) * (STRENGTH * WIDTH / 3) * sign
+            phase, decay = (x * d).sum(-1) * K, torch.exp((delay * d).sum(-1) * -K)
+            outputs += [decay * torch.cos(phase), -(decay * torch.sin(phase))]
+        if self.slowness is not None:
+            outputs.append(x[..., 0] * 0.0 + self.slowness)
+        return torch.cat([self.scale * o.unsqueeze(-1) for o in outputs], dim=-1)
+
+
+def _sign(jet):
+    return torch.where(jet.value > 0, 1.0, -1.0).double()
+
+
+def network(c=2, d=2, seed=0):
+    torch.manual_seed(seed)
+    return SIREN(d, c, width=12, hidden_layers=2, omega_0=5.0).double()
+
+
+def helmholtz(centres=((0.0, 0.0),), **settings):
+    centres = torch.tensor(centres, dtype=torch.float64)
+    defaults = {"size": 60, "source_weight": 3.0, "near": 10, "variance": 1e-3}
+    return Helmholtz(K, centres, **defaults | settings)
+
+
+def inversion(c=2, **settings):
+    torch.manual_seed(5)
+    receivers = torch.rand(7, 2, dtype=torch.float64) - 0.5
+    centres = [(0.1 * i, -0.2) for i in range(c)]
+    data = torch.randn(c, 7, dtype=torch.complex128)
+    return Inversion(helmholtz(centres), receivers, data, **{"data_weight": 2.0} | settings)
+
+
+def shares(loss, model, size):
+    return sum(loss(model, slice(i, min(i + size, len(loss)))) for i in range(0, len(loss), size))
+
+
+def by_autograd(equation, model, x, s, m):
+    """R of source s: the divergence as it is printed, each part by repeated back-propagation."""
+    x = x.clone().requires_grad_()
+
+    def slope(y, axis):
+        parts = [
+            torch.autograd.grad(part.sum(), x, create_graph=True)[0][:, axis]
+            for part in (y.real, y.imag)
+        ]
+        return torch.complex(*parts)
+
+    beyond = torch.relu(x.abs() - 1 + WIDTH) / WIDTH
+    e1, e2 = torch.complex(torch.ones_like(x), -STRENGTH * beyond**2).unbind(-1)
+    value = model(x)
+    u = torch.complex(value[:, 2 * s], value[:, 2 * s + 1])
+    flux1, flux2 = e2 / e1 * slope(u, 0), e1 / e2 * slope(u, 1)
+    r2 = (x - equation.centres[s]).square().sum(-1)
+    v = equation.variance
+    f = torch.exp(-r2 / (2 * v)) / (2 * torch.pi * v)
+    f = torch.where(f > 1e-5, f, 0.0)
+    residual = slope(flux1, 0) + slope(flux2, 1) + e1 * e2 * K**2 * m * u - (1 + 1j) * f
+    return (residual.real.abs() + residual.imag.abs()) * torch.where(f > 0, 3.0, 1.0)
+
+
+def test_plane_waves_leave_nothing_not_even_in_the_layer():
+    loss = helmholtz([(0.0, 0.0)] * 3, amplitude=0.0, size=400).draw()
+    model = PlaneWaves(0.0, 0.7, 4.0)
+    assert (loss.points.abs().amax(-1) > 0.5).sum() > 200
+    assert loss(model, slice(0, 400)) < 1e-10
+    denser = helmholtz(amplitude=0.0, slowness_squared=lambda x: torch.full_like(x[:, 0], 1.1))
+    off = denser.draw()
+    inside = off.points / 2  # where e = 1, the rest is 0.1 k^2 |u|_1
+    object.__setattr__(off, "points", inside)
+    expected = 0.1 * K**2 * PlaneWaves(0.7)(inside).abs().sum(-1)
+    squares = inside.square().sum(-1)
+    on = torch.exp(-squares / 2e-3) / (2 * torch.pi * 1e-3) > 1e-5
+    expected = (expected * torch.where(on, 3.0, 1.0)).mean()
+    assert torch.allclose(off(PlaneWaves(0.7), slice(0, 60)), expected)
+
+
+@pytest.mark.parametrize("size", [1, 9, 100])
+def test_helmholtz_is_its_equation(size):
+    model, medium = network(4), lambda x: 1 + 0.3 * x[:, 0]
+    equation = helmholtz([(0.0, 0.0), (-0.2, 0.3)], slowness_squared=medium)
+    loss = equation.draw()
+    x = loss.points
+    expected = sum(by_autograd(equation, model, x, s, medium(x)).sum() for s in (0, 1)) / 60
+    assert torch.allclose(shares(loss, model, size), expected)
+
+
+def test_a_source_outweighs_its_equation():
+    """A network of zeros leaves the source itself: (|Re a| + |Im a|) times f, weighted."""
+    model = network()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    loss = helmholtz(near=20_000, size=20_000, radius=0.3, variance=torch.tensor(1e-3)).draw()
+    mean = (torch.pi / 2 * 1e-3) ** 0.5 / (2 * torch.pi * 1e-3) / 0.3  # over uniform distances
+    assert abs(loss(model, slice(0, 20_000)) / (3.0 * 2 * mean) - 1) < 0.1
+
+
+def test_points_fill_the_discs_and_the_square():
+    equation = helmholtz([(0.3, 0.3), (-0.5, 0.0)], near=5000, size=30_000, radius=0.2)
+    points = equation.draw().points
+    for s, centre in enumerate(equation.centres):
+        r = (points[5000 * s : 5000 * (s + 1)] - centre).norm(dim=-1)
+        assert r.max() <= 0.2
+        assert abs((r < 0.1).double().mean() - 0.5) < 0.03  # distances are uniform
+    rest = points[10_000:]
+    assert rest.abs().max() <= 1 and (rest.var(0) - 1 / 3).abs().max() < 0.02
+    assert not torch.equal(points, equation.draw().points)
+
+
+def test_exact_fields_and_their_data_leave_no_inversion():
+    loss = inversion()
+    equation = helmholtz(loss.equation.centres.tolist(), amplitude=0.0)
+    model = PlaneWaves(0.3, 2.0, slowness=0.0)
+    heard = torch.view_as_complex(model(loss.receivers)[:, :4].unflatten(-1, (2, 2)).contiguous())
+    exact = Inversion(equation, loss.receivers, heard.mT.detach(), data_weight=5.0)
+    assert exact.draw()(model, slice(0, 60)) < 1e-10
+    other = Inversion(equation, loss.receivers, heard.mT.detach() + 0.3 - 0.1j, data_weight=5.0)
+    found = shares(other.draw(), model, 4)
+    assert torch.allclose(found, torch.tensor(5.0 * 2 * 0.4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [1, 5, 8, 100])
+def test_inversion_is_its_equation(size):
+    model = network(5)
+    loss = inversion()
+    step = loss.draw()
+    x = step.points
+    assert torch.equal(x[:7], loss.receivers)
+    y = model(x)
+    m = torch.where(x.abs().amax(-1) <= 0.75, 1 + y[:, 4], 1.0)
+    expected = sum(by_autograd(loss.equation, model, x, s, m).sum() for s in (0, 1)) / 60
+    u = torch.stack([torch.complex(y[:7, 0], y[:7, 1]), torch.complex(y[:7, 2], y[:7, 3])])
+    error = u - loss.data
+    expected = expected + 2.0 / 7 * (error.real.abs() + error.imag.abs()).sum()
+    assert torch.allclose(shares(step, model, size), expected)
+
+
+@pytest.mark.parametrize("size", [7, 100])
+def test_pretraining_is_its_equation(size):
+    model, equation = network(5), helmholtz([(0.0, 0.0), (-0.2, 0.3)])
+    step = Pretraining(equation, slowness_weight=4.0).draw()
+    x = step.points
+    expected = sum(by_autograd(equation, model, x, s, torch.ones(60)).sum() for s in (0, 1)) / 60
+    expected = expected + 4.0 * model(x)[:, 4].abs().mean()
+    assert torch.allclose(shares(step, model, size), expected)
+
+
+def test_slowness_stays_positive_and_is_known_near_the_border():
+    x = torch.tensor([[0.0, 0.0], [0.7, -0.7], [0.0, 0.8], [0.9, 0.9]])
+    found = perturbed(torch.tensor([-5.0, 0.5, 3.0, -5.0]), x)
+    assert torch.allclose(found, torch.tensor([0.001, 1.5, 1.0, 1.0]))
+
+
+class StandingWave(nn.Module):
+    """cos(c |k| t) cos(k . x), which starts from rest."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.k = torch.tensor([2.0, -3.0], dtype=torch.float64)
+        self.rate = c * 13**0.5
+
+    def forward(self, x):
+        t, space = x[..., :1], (x[..., 1:] * self.k).sum(-1).unsqueeze(-1)
+        return torch.cos(t * self.rate) * torch.cos(space)
+
+
+def start(x):
+    return torch.cos(2.0 * x[:, :1] - 3.0 * x[:, 1:])
+
+
+def exactly(loss):
+    """One step of a loss with its points in float64."""
+    step = loss.draw()
+    object.__setattr__(step, "points", step.points.double())
+    return step
+
+
+def test_a_standing_wave_leaves_nothing():
+    settings = {"size": 200, "at_rest": 50, "horizon": 0.4, "front": 0.5}
+    assert exactly(Wave(start, c=1.7, **settings))(StandingWave(1.7), slice(0, 200)) < 1e-10
+    slower = exactly(Wave(start, c=1.0, **settings))
+    left = slower(StandingWave(1.7), slice(0, 200))
+    expected = 13 * (1.7**2 - 1) * StandingWave(1.7)(slower.points).abs().mean()
+    assert torch.allclose(left, expected)
+
+
+@pytest.mark.parametrize("size", [1, 9, 16, 100])
+def test_wave_is_its_equation(size):
+    model = network(1, d=3)
+    loss = Wave(start, size=40, at_rest=16, horizon=0.3, rate_weight=5.0, value_weight=7.0, c=1.3)
+    step = exactly(loss)
+    indices = ((0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 0), (0, 2, 0), (0, 0, 1), (0, 0, 2))
+    d = nested_autograd(model, step.points, indices)[..., 0]
+    expected = (d[2] - 1.3**2 * (d[4] + d[6])).abs().mean()
+    f = start(step.points[:16, 1:])[:, 0]
+    expected = expected + 5 * d[1, :16].abs().mean() + 7 * (d[0, :16] - f).abs().mean()
+    assert torch.allclose(shares(step, model, size), expected)
+
+
+def test_points_of_a_wave_follow_its_front():
+    loss = Wave(
+        start, size=9000, at_rest=3000, horizon=torch.tensor(0.4), radius=0.2, front=0.5, c=2
+    )
+    t, x = loss.draw().points.split((1, 2), dim=-1)
+    assert (t[:3000] == 0).all() and 0.39 < t.max() <= 0.4
+    assert x[:1500].norm(dim=-1).max() <= 0.2
+    r, rim = x[-3000:].norm(dim=-1), 0.2 + 2 * t[-3000:, 0]
+    assert (r <= rim).all()
+    assert abs((r < rim / 2).double().mean() - 0.5) < 0.04  # distances are uniform
+    for uniform in (x[1500:3000], x[3000:-3000]):
+        assert (uniform.var(0) - 1 / 3).abs().max() < 0.04
+
+
+@pytest.mark.parametrize("kind", ["helmholtz", "inversion", "wave"])
+def test_a_stack_is_one_by_one(kind):
+    loss, c, d = {
+        "helmholtz": (helmholtz().draw(), 2, 2),
+        "inversion": (inversion().draw(), 5, 2),
+        "wave": (exactly(Wave(start, size=30, at_rest=10, horizon=0.3)), 1, 3),
+    }[kind]
+    models = [network(c, d, seed) for seed in (0, 1)]
+    together = shares(loss, stack(models), 11)
+    alone = torch.stack([shares(loss, model, 100) for model in models])
+    assert torch.allclose(together, alone)
+
+
+def test_a_few_steps_lower_the_loss_of_every_kind():
+    torch.manual_seed(0)
+    losses = [
+        (helmholtz([(0.0, 0.0)], size=100), network(2)),
+        (inversion(), network(5)),
+        (Pretraining(helmholtz([(0.0, 0.0)]), 10.0), network(3)),
+    ]
+    for loss, model in losses:
+        found = fit(model, loss, steps=40, lr=1e-3, progress=False).losses
+        assert found[-10:].mean() < found[:10].mean()
+    assert not torch.equal(drawn(losses[0][0]).points, drawn(losses[0][0]).points)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="cannot hold 100 in the disc"):
+        Helmholtz(K, torch.zeros(2, 2), size=150, source_weight=1.0)
+    with pytest.raises(ValueError, match="one row a source"):
+        Inversion(helmholtz(), torch.zeros(4, 2), torch.zeros(4, 1), data_weight=1.0)
+    with pytest.raises(ValueError, match="cannot lie at t = 0"):
+        Wave(start, size=5, at_rest=6, horizon=1.0)
