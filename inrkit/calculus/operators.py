@@ -23,7 +23,8 @@ from inrkit.calculus.jet import (
 
 Field = Callable[[Tensor], Tensor]
 
-COEFFICIENTS = 4096  # points times partials a pass: those of a 256-wide layer then stay in cache
+CHUNK = 512  # points a pass at most: the fastest for matrix products of a 256-wide layer,
+COEFFICIENTS = 5120  # and points times partials, so that memory does not grow with the order
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def partials(field: Field, coords: Tensor, order: int) -> Partials:
 def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
     if torch.is_grad_enabled():
         return Partials(truncation.indices, _evaluate(field, coords, truncation))
-    points = max(COEFFICIENTS // len(truncation.indices), 64)
+    points = min(CHUNK, max(COEFFICIENTS // len(truncation.indices), 64))
     chunks = [_evaluate(field, part, truncation) for part in coords.split(points, dim=-2)]
     return Partials(truncation.indices, torch.cat(chunks, dim=-2))
 
