@@ -11,7 +11,7 @@ an elementwise function is composed through its own Taylor series. One pass yiel
 and since the pass is made of ordinary tensor operations, it can be back-propagated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -19,10 +19,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from inrkit.calculus.compiled import loop
 from inrkit.calculus.series import SERIES
 
 MultiIndex = tuple[int, ...]
-Series = Callable[[Tensor, int], Sequence[Tensor]]  # u, K -> f(u), f'(u), ..., f^(K)(u) / K!
+Elementwise = tuple[str, tuple, tuple]  # name of a series, and arguments of the function
 
 
 class UnknownOperation(NotImplementedError):
@@ -137,18 +138,23 @@ class Jet:
 def _apply(name: str, args: tuple, kwargs: dict):
     if name in SERIES and isinstance(args[0], Jet):
         jet, *rest = args
-        return _elementwise(lambda u, order: SERIES[name](u, order, *rest, **kwargs), jet)
+        return _elementwise((name, tuple(rest), tuple(sorted(kwargs.items()))), jet)
     if name in RULES:
         return RULES[name](*args, **kwargs)
     raise UnknownOperation(f"no Taylor rule for {name!r}; register one or use nested autograd")
 
 
-def _elementwise(series: Series, jet: Jet) -> Jet:
+def _elementwise(function: Elementwise, jet: Jet) -> Jet:
     """The jet of f(u), in one operation of autograd where it will be back-propagated."""
     if trained(jet.coefficients):
-        coefficients = _Composition.apply(series, jet.truncation, jet.coefficients)
+        coefficients = _Composition.apply(function, jet.truncation, jet.coefficients)
         return Jet(coefficients, jet.truncation)
-    return compose(series(jet.value, jet.truncation.order), jet)
+    return compose(_series(function, jet.value, jet.truncation.order), jet)
+
+
+def _series(function: Elementwise, u: Tensor, order: int) -> Sequence[Tensor]:
+    name, arguments, named = function
+    return SERIES[name](u, order, *arguments, **dict(named))
 
 
 def trained(*tensors: Tensor) -> bool:
@@ -164,22 +170,32 @@ class _Composition(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, series, truncation, coefficients):
-        jet = Jet(coefficients, truncation)
-        terms = series(jet.value, truncation.order + 1)
-        slope = compose(_slopes(terms, jet.value), jet).coefficients
-        ctx.series, ctx.truncation = series, truncation
+    def forward(ctx, function, truncation, coefficients):
+        def both(coefficients: Tensor) -> tuple[Tensor, Tensor]:
+            jet = Jet(coefficients, truncation)
+            terms = _series(function, jet.value, truncation.order + 1)
+            slopes = _slopes(terms, jet.value)
+            return (
+                compose(terms[: truncation.order + 1], jet).coefficients,
+                compose(slopes, jet).coefficients,
+            )
+
+        value, slope = loop(both, ("forward", function, truncation), coefficients)
+        ctx.both, ctx.truncation = both, truncation
         ctx.save_for_backward(coefficients, slope)
-        return compose(terms[: truncation.order + 1], jet).coefficients
+        return value
 
     @staticmethod
     def backward(ctx, grad):
         coefficients, slope = ctx.saved_tensors
+        rows, truncation = len(coefficients), ctx.truncation
+
+        def back(slope: Tensor, grad: Tensor) -> Tensor:
+            return _transposed_product(slope, grad, rows, truncation)
+
         if torch.is_grad_enabled():  # this pass will be differentiated in its turn
-            jet = Jet(coefficients, ctx.truncation)
-            terms = ctx.series(jet.value, ctx.truncation.order + 1)
-            slope = compose(_slopes(terms, jet.value), jet).coefficients
-        return None, None, _transposed_product(slope, grad, len(coefficients), ctx.truncation)
+            return None, None, back(ctx.both(coefficients)[1], grad)
+        return None, None, loop(back, ("backward", rows, truncation), slope, grad)
 
 
 def _slopes(terms: Sequence[Tensor], u: Tensor) -> list[Tensor]:

@@ -3,7 +3,6 @@ r"""How the layers of a chain are computed: fused or not, compiled or not, in wh
 None of it changes a model, and only the precision changes a result beyond rounding.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.backends import cuda, mkldnn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from inrkit.calculus import value_and_slope
+from inrkit.calculus.compiled import compiled, compiling
 
 PRECISIONS = ("float32", "tf32", "bf16")
 COORDINATES = 16  # fewer columns are coordinates or values, which must not be rounded
@@ -25,7 +24,8 @@ class Arithmetic:
 
     Attributes:
         fused: whether a chain of layers is one operation of autograd.
-        compiled: whether its activations are compiled (a CPU only, with a C++ compiler).
+        compiled: whether activations are compiled, those of jets too (a CPU only, with a C++
+            compiler).
         precision: of the factors in matrix products, whose sums are always single precision:
             "float32", "tf32" (CUDA) or "bf16".
     """
@@ -64,7 +64,8 @@ def computing(arithmetic: Arithmetic) -> Iterator[None]:
     _current = arithmetic
     _round_products(arithmetic.precision)
     try:
-        yield
+        with compiling(arithmetic.kernels if arithmetic.compiled else None):
+            yield
     finally:
         _current = before
         cuda.matmul.fp32_precision, mkldnn.matmul.fp32_precision = rounding
@@ -133,14 +134,8 @@ def _compile(activation: Callable, product: Tensor, bias: Tensor) -> Callable | 
         product.copy_(slope)
         return value
 
-    from torch import _inductor  # takes seconds, and only this needs it
-
-    try:
-        with torch.no_grad(), _inductor.config.patch(compile_threads=1):
-            loop = _inductor.compile(make_fx(activate)(product, bias), [product, bias])
-            loop(product, bias)
-    except Exception as error:  # whatever ails the compiler, the fit can do without
-        warnings.warn(f"{activation} is not compiled: {error}", stacklevel=2)
+    loop = compiled(activate, product, bias)
+    if loop is None:
         return None
 
     def kernel(product: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

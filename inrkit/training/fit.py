@@ -54,7 +54,7 @@ def chunk_rows(model: nn.Module, passes: int = 1) -> int:
 
     Args:
         model: the network.
-        passes: Taylor coefficients of every activation, for losses with derivatives.
+        passes: evaluations that the loss makes of one, for its derivatives.
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     width = max((min(p.shape[-2:]) for p in matrices), default=1)
@@ -153,7 +153,7 @@ class _Run:
         if self.device.type == "cpu":
             _keep_freed_memory()
         points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
-        path = choose(path, model, self.device, points * steps, adam)
+        path = choose(path, model, self.device, points * steps, adam, passes(loss))
         self.arithmetic = arithmetic(path, precision)
         self.optimizer = _optimizer(optimizer, self.parameters, lr, captured=path == "graph")
         size = chunk or _even_chunks(model, loss, self.device)

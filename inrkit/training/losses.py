@@ -6,13 +6,14 @@ share of those rows, such that the shares of all rows add up to the loss: this i
 
 A loss at random points has ``draw()`` instead, which returns the loss at the points of one step.
 One that changes as training goes on has ``at(step)``, which returns the loss as it is then.
-Derivatives in a loss are Taylor coefficients that are computed with the value in one pass
-(:mod:`inrkit.calculus`); ``passes`` says how many, value included.
+Derivatives in a loss are computed with the value in one pass (:mod:`inrkit.calculus`); ``passes``
+says how many plain evaluations that amounts to: 2 for a gradient, which is a reverse pass, and the
+number of Taylor coefficients where these are carried along.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class SquaredError:
         coords: points x, ``(n, d)`` or ``(*signals, n, d)``.
         values: samples f(x), ``(n, c)`` or ``(*signals, n, c)``.
         operator: D, called as ``operator(model, coords)``; the identity unless given.
-        passes: Taylor coefficients that the operator computes.
+        passes: evaluations that the operator amounts to.
     """
 
     coords: Tensor
@@ -90,7 +91,7 @@ def gradient_regression(coords: Tensor, gradients: Tensor) -> Regression:
         coords: points, ``(n, d)``.
         gradients: ``(n, c, d)``.
     """
-    return Regression(coords, gradients.flatten(-2), _slopes, 1 + coords.shape[-1])
+    return Regression(coords, gradients.flatten(-2), _slopes, passes=2)
 
 
 def laplacian_regression(coords: Tensor, laplacians: Tensor) -> Regression:
@@ -162,7 +163,7 @@ class Prior:
         seminorm: called as ``seminorm(model, points)``, gives ``(*signals, n)``.
         size: number n of points.
         dimensions: d.
-        passes: Taylor coefficients that the seminorm computes.
+        passes: evaluations that the seminorm amounts to.
         device: where points are drawn.
     """
 
@@ -205,7 +206,7 @@ def total_variation(size: int, dimensions: int, device: torch.device | str = "cp
         dimensions: d.
         device: where points are drawn.
     """
-    return Prior(_sum_of_slopes, size, dimensions, 1 + dimensions, device)
+    return Prior(_sum_of_slopes, size, dimensions, 2, device)
 
 
 def hessian_frobenius(size: int, dimensions: int, device: torch.device | str = "cpu") -> Prior:
@@ -256,14 +257,10 @@ class SignedDistance:
     normal: float = 100.0
     off_surface: float = 100.0
     alpha: float = 100.0
+    passes: ClassVar[int] = 2
 
     def __len__(self) -> int:
         return 2 * self.size
-
-    @property
-    def passes(self) -> int:
-        """Value and gradient."""
-        return 1 + self.points.shape[-1]
 
     def draw(self) -> "_SignedDistanceStep":
         """The loss of one step."""
@@ -351,5 +348,5 @@ def drawn(loss: Loss) -> Loss:
 
 
 def passes(loss: Loss) -> int:
-    """Taylor coefficients that a loss computes of every activation, value included."""
+    """Plain evaluations that one of a loss amounts to."""
     return getattr(loss, "passes", 1)

@@ -3,12 +3,12 @@
 - ``"eager"``: layer by layer, as the model is written.
 - ``"fused"``: a chain of layers is one operation (:mod:`inrkit.fields.fused`); on CUDA, with
   Triton, a layer and its activation are one kernel.
-- ``"compiled"``: as fused, with every activation compiled to a single loop: a CPU, and a C++
-  compiler.
+- ``"compiled"``: as fused, with every activation compiled to a single loop, in jets together with
+  their products: a CPU, and a C++ compiler.
 - ``"graph"``: as fused, with the whole step captured once and replayed: CUDA, and Adam.
 - ``"auto"``: ``"graph"`` or ``"fused"`` on CUDA; on a CPU ``"compiled"`` where activations are made
-  of several loops, the fit is long enough to earn the seconds it takes, and a compiler is found,
-  else ``"eager"``.
+  of several loops or carried by jets, the fit is long enough to earn the seconds it takes, and a
+  compiler is found, else ``"eager"``.
 
 Results agree to rounding, whichever is taken.
 """
@@ -29,7 +29,14 @@ WORTH_COMPILING = 2e10  # activations in a fit; compiling takes seconds, and sav
 WARMUP = 3  # steps before one is captured
 
 
-def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, adam: bool) -> str:
+def choose(
+    path: str,
+    model: nn.Module,
+    device: torch.device,
+    evaluations: int,
+    adam: bool,
+    passes: int = 1,
+) -> str:
     """The path that is taken, one of those above but ``"auto"``.
 
     Args:
@@ -38,6 +45,7 @@ def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, 
         device: where it lies.
         evaluations: points times steps of the fit.
         adam: whether the optimizer can be captured.
+        passes: evaluations that derivatives in the loss make of one; above 2 these are jets.
 
     Raises:
         ValueError: there is no such path, or not on this device.
@@ -52,7 +60,7 @@ def choose(path: str, model: nn.Module, device: torch.device, evaluations: int, 
         return path
     if device.type == "cuda":
         return "graph" if adam and not _has_data_dependent_steps(model) else "fused"
-    worth = evaluations * _neurons(model) > WORTH_COMPILING
+    worth = evaluations * passes * _neurons(model, jets=passes > 2) > WORTH_COMPILING
     return "compiled" if device.type == "cpu" and worth and _has_compiler() else "eager"
 
 
@@ -66,17 +74,16 @@ def _has_data_dependent_steps(model: nn.Module) -> bool:
     return any(getattr(m, "has_data_dependent_steps", False) for m in model.modules())
 
 
-def _neurons(model: nn.Module) -> int:
-    """Those with an activation of several loops."""
-    layers = [module for module in model.modules() if isinstance(module, Layer)]
-    return sum(layer.bias.numel() for layer in layers if not _is_one_loop(layer.activation))
+def _neurons(model: nn.Module, jets: bool) -> int:
+    """Those with an activation of several loops, as all are in jets."""
+    layers = [m for m in model.modules() if isinstance(m, Layer) and m.activation is not identity]
+    return sum(m.bias.numel() for m in layers if jets or not _is_one_loop(m.activation))
 
 
 def _is_one_loop(activation: Callable) -> bool:
-    """Whether it is PyTorch's own, or none."""
+    """Whether it is PyTorch's own."""
     home = getattr(activation, "__module__", None) or ""
-    own = isinstance(activation, BuiltinFunctionType) or home.startswith("torch")
-    return own or activation is identity
+    return isinstance(activation, BuiltinFunctionType) or home.startswith("torch")
 
 
 def _has_compiler() -> bool:

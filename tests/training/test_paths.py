@@ -1,13 +1,21 @@
 """Every way to compute a step against the plainest, layer by layer."""
 
 import shutil
+from functools import partial
 from os import environ
 
 import pytest
 import torch
 
-from inrkit.fields import SIREN, SPDER, stack
-from inrkit.training import Regression, fit
+from inrkit.fields import MLP, SIREN, SPDER, stack
+from inrkit.training import (
+    Regression,
+    Sum,
+    fit,
+    gradient_regression,
+    hessian_frobenius,
+    laplacian_regression,
+)
 from inrkit.training.paths import WORTH_COMPILING, choose
 
 HAS_COMPILER = any(n and shutil.which(n) for n in (environ.get("CXX"), "g++", "clang++"))
@@ -61,6 +69,30 @@ def assert_same(result, expected):
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_leads_to_the_same_result(path, case, network):
     assert_same(trained(path, case, network), trained("eager", case, network))
+
+
+LOSSES = {
+    "gradient": lambda x: gradient_regression(x, x[:, None]),
+    "laplacian": lambda x: laplacian_regression(x, x[:, :1]),
+    "bends": lambda x: Sum((Regression(x, x[:, :1]), hessian_frobenius(60, 2)), (1.0, 1e-3)),
+}
+
+
+@pytest.mark.parametrize("network", [SIREN, partial(MLP, activation=torch.tanh)])
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("path", PATHS[1:])
+def test_every_path_leads_to_the_same_result_through_derivatives(path, kind, network):
+    results = []
+    for way in (path, "eager"):
+        start, loss = model(network), LOSSES[kind](problem().coords)
+        results.append(fit(start, loss, steps=15, lr=1e-3, path=way, progress=False))
+    assert_same(*results)
+
+
+def test_activations_of_jets_are_compiled_in_one_loop(monkeypatch):
+    compilers(monkeypatch, "g++")
+    assert choose("auto", model(), CPU, WORTH_COMPILING, adam=True, passes=5) == "compiled"
+    assert choose("auto", model(), CPU, WORTH_COMPILING, adam=True, passes=2) == "eager"
 
 
 WRONG = [
