@@ -11,6 +11,13 @@ from torch.func import jacfwd, vmap
 from inrkit.calculus import nested_autograd, partials, total_degree
 from inrkit.fields import SIREN
 from inrkit.measure import step_times
+from inrkit.training import (
+    Regression,
+    SquaredError,
+    gradient_regression,
+    laplacian_regression,
+    stepper,
+)
 
 CHUNK = 512  # points a pass of the others, whose activations then stay in cache, too
 POINTS, ORDERS = 4096, (1, 2, 3, 4)
@@ -61,6 +68,7 @@ def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
                    "high": high, "unit": "ratio", "bound": bound}  # fmt: skip
     if device.type == "cpu":
         yield memory(ORDERS[1] if smoke else ORDERS[-1])
+    yield from training(coords[:64] if smoke else coords, smoke)
 
 
 def agreement(model, coords, order) -> dict:
@@ -68,6 +76,34 @@ def agreement(model, coords, order) -> dict:
     error = ((ours - theirs).norm() / theirs.norm()).item()
     return {"case": f"order {order}", "metric": "off nested autograd", "value": error,
             "unit": "relative"}  # fmt: skip
+
+
+def training(coords, smoke: bool) -> Iterator[dict]:
+    """Steps that train on derivatives alone, against a step that trains on values."""
+    values = coords[:, :1]
+    losses = {
+        "the gradient": gradient_regression(coords, coords[:, None]),
+        "the Laplacian": laplacian_regression(coords, values),
+        "nested": SquaredError(coords, values, nested_laplacian, passes=5),
+    }
+    path = "auto" if smoke or coords.is_cuda else "compiled"  # as fit chooses for long runs
+    steps = {"plain": stepper(SIREN(2, 1).to(coords.device), Regression(coords, values))}
+    for name, loss in losses.items():
+        way = "eager" if name == "nested" else path if loss.passes > 2 else "auto"
+        steps[name] = stepper(SIREN(2, 1).to(coords.device), loss, path=way)
+    times = step_times(steps, rounds=1 if smoke else 10)
+    for name in ("the gradient", "the Laplacian"):
+        value, low, high = times.ratio(name)
+        yield {"case": f"training on {name}", "metric": "time over a plain step", "value": value,
+               "low": low, "high": high, "unit": "ratio"}  # fmt: skip
+    value = times.median["nested"] / times.median["the Laplacian"]
+    yield {"case": "training on the Laplacian", "metric": "speed over nested", "value": value,
+           "unit": "ratio"}  # fmt: skip
+
+
+def nested_laplacian(model, coords):
+    indices = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+    return nested_autograd(model, coords, indices)[3:].sum(0)
 
 
 def memory(order: int) -> dict:
