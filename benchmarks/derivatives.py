@@ -84,7 +84,7 @@ def training(coords, smoke: bool) -> Iterator[dict]:
     losses = {
         "the gradient": gradient_regression(coords, coords[:, None]),
         "the Laplacian": laplacian_regression(coords, values),
-        "nested": SquaredError(coords, values, nested_laplacian, passes=5),
+        "nested": SquaredError(coords, values, nested_laplacian, passes=4),
     }
     path = "auto" if smoke or coords.is_cuda else "compiled"  # as fit chooses for long runs
     steps = {"plain": stepper(SIREN(2, 1).to(coords.device), Regression(coords, values))}

@@ -71,6 +71,31 @@ def along_axes(dimensions: int, order: int) -> Truncation:
     return _sorted(tuple(k * e for e in axis) for axis in unit for k in range(order + 1))
 
 
+class Traced(Truncation):
+    r"""Value, gradient, and the sum of all pure second derivatives in one row.
+
+    The algebra of :math:`h_i h_j = \delta_{ij} \eta` and :math:`h_i \eta = 0`, in which the
+    coefficient of :math:`\eta` is half the Laplacian:
+    :math:`\Delta f(u) = f'(u) \Delta u + f''(u) |\nabla u|^2`. Its row is labelled as the first
+    pure second derivative.
+    """
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """As above."""
+        last = len(self.indices) - 1
+        gradient = tuple(((0, i), (i, 0)) for i in range(1, last))
+        squares = tuple((i, i) for i in range(1, last))
+        return ((0, 0),), *gradient, ((0, last), (last, 0), *squares)
+
+
+@lru_cache
+def traced(dimensions: int) -> Traced:
+    """What a Laplacian needs, in d + 2 rows instead of the 2 d + 1 of :func:`along_axes`."""
+    value, *gradient = along_axes(dimensions, 1).indices
+    return Traced((value, *gradient, tuple(2 * i for i in gradient[0])))
+
+
 class Jet:
     """Taylor coefficients of a tensor, in the shape that the tensor itself would have.
 

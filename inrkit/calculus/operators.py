@@ -15,10 +15,12 @@ from torch import Tensor
 from inrkit.calculus.jet import (
     Jet,
     MultiIndex,
+    Traced,
     Truncation,
     UnknownOperation,
     along_axes,
     total_degree,
+    traced,
 )
 
 Field = Callable[[Tensor], Tensor]
@@ -67,12 +69,20 @@ def _evaluate(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
         jet = field(Jet.identity(coords, truncation))
     except UnknownOperation as error:
         warnings.warn(f"{error}; falling back to nested autograd, which is slower", stacklevel=2)
-        return nested_autograd(field, coords, truncation.indices)
+        return _nested(field, coords, truncation)
     scale = [prod(map(factorial, index)) for index in truncation.indices]
     # numbers instead of a tensor: a copy to the device could not be captured with a step
     values = torch.stack([row * k for row, k in zip(jet.coefficients, scale, strict=False)])
     missing = len(truncation.indices) - len(values)
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
+
+
+def _nested(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
+    if not isinstance(truncation, Traced):
+        return nested_autograd(field, coords, truncation.indices)
+    d = coords.shape[-1]
+    values = nested_autograd(field, coords, along_axes(d, 2).indices)
+    return torch.cat([values[: d + 1], values[d + 1 :].sum(0, keepdim=True)])
 
 
 def nested_autograd(field: Field, coords: Tensor, indices: tuple[MultiIndex, ...]) -> Tensor:
@@ -151,9 +161,7 @@ def divergence(field: Field, coords: Tensor) -> Tensor:
 
 def laplacian(field: Field, coords: Tensor) -> Tensor:
     r"""Laplacian :math:`\sum_i \partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c)``."""
-    d = coords.shape[-1]
-    p = _partials(field, coords, along_axes(d, 2))
-    return sum(p[_unit(d, i, i)] for i in range(d))
+    return _partials(field, coords, traced(coords.shape[-1])).values[-1]
 
 
 def second_order(field: Field, coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -103,7 +103,7 @@ def laplacian_regression(coords: Tensor, laplacians: Tensor) -> Regression:
         coords: points, ``(n, d)``.
         laplacians: ``(n, c)``.
     """
-    return Regression(coords, laplacians, laplacian, 1 + 2 * coords.shape[-1])
+    return Regression(coords, laplacians, laplacian, passes=2 + coords.shape[-1])
 
 
 def _slopes(model: nn.Module, coords: Tensor) -> Tensor:

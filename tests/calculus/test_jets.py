@@ -1,6 +1,7 @@
 """Jets against nested autograd in float64, closed forms, and laws."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -268,3 +269,32 @@ def test_second_order_is_nested_autograd_in_one_pass(d):
     torch.testing.assert_close(value, expected[0])
     torch.testing.assert_close(slopes, expected[1 : d + 1].permute(1, 2, 0))
     torch.testing.assert_close(bends, expected[d + 1 :].permute(1, 2, 0))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("network", [SIREN, SPDER, partial(MLP, activation=torch.tanh)])
+def test_a_laplacian_is_the_trace_of_the_hessian(network, d):
+    torch.manual_seed(0)
+    field = network(d, 2, width=9, hidden_layers=3).double()
+    x = torch.rand(7, d, dtype=torch.float64)
+    trace = hessian(field, x).diagonal(dim1=-2, dim2=-1).sum(-1)
+    assert torch.allclose(laplacian(field, x), trace)
+    ours, theirs = (
+        torch.autograd.grad(values.square().sum(), field.parameters(), materialize_grads=True)
+        for values in (laplacian(field, x), trace)
+    )
+    assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_laplacian_without_taylor_rules_is_the_trace_as_well():
+    x = torch.rand(5, 3, dtype=torch.float64)
+
+    def field(x):
+        return torch.special.i0(x.sum(-1, keepdim=True)) * x[..., :1]
+
+    with pytest.warns(UserWarning, match="nested autograd"):
+        found = laplacian(field, x)
+    y, s = x[:, :1], x.sum(-1, keepdim=True)
+    bessel, slope = torch.special.i0(s), torch.special.i1(s)
+    bend = bessel - slope / s  # I_0'' = I_0 - I_1 / s
+    assert torch.allclose(found, 3 * y * bend + 2 * slope)
