@@ -137,8 +137,8 @@ class Conditioned:
 class Cell(nn.Module):
     r"""A function :math:`F(z; x)`, in (Implicit)^2's notation for one layer
 
-    .. math:: F(z; x) = (\bar W (z + g_0(x)) + b) \circ g_1(x), \qquad
-              F(z; x) = \sin(\bar W (z + g_0(x)) + b + U x)
+    .. math:: F(z; x) &= (\bar W (z + g_0(x)) + b) \circ g_1(x), \\
+              F(z; x) &= \sin(\bar W (z + g_0(x)) + b + U x)
 
     (Eq. 1 and 8 of its supplement); more layers go on with their own :math:`\bar W`, b and filter.
 
@@ -202,8 +202,9 @@ class Explicit(nn.Module):
 class FourierMFN(Explicit):
     r"""Multiplicative filter network of sines (Fathony et al. 2021).
 
-    .. math:: z_0 = g_0(x), \qquad z_i = (\bar W_i z_{i-1} + b_i) \circ g_i(x), \qquad
-              \Phi(x) = V z_L + c
+    .. math:: z_0 &= g_0(x), \\
+              z_i &= (\bar W_i z_{i-1} + b_i) \circ g_i(x), \\
+              \Phi(x) &= V z_L + c
 
     As (Implicit)^2 has it, with which it shares the defaults: spectrally normalized.
 
@@ -271,8 +272,9 @@ class GaborMFN(Explicit):
 class InjectedSIREN(Explicit):
     r"""A SIREN that is given the coordinates at every layer ((Implicit)^2, "input inj.").
 
-    .. math:: z_0 = \sin(U_0 x + \phi_0), \qquad
-              z_i = \sin(\bar W_i z_{i-1} + b_i + U_i x), \qquad \Phi(x) = V z_L + c
+    .. math:: z_0 &= \sin(U_0 x + \phi_0), \\
+              z_i &= \sin(\bar W_i z_{i-1} + b_i + U_i x), \\
+              \Phi(x) &= V z_L + c
 
     There is no :math:`\omega_0`: U starts as in :class:`FourierFilter`, W as in :class:`Hidden`,
     and biases from :math:`U(-\pi, \pi)`.
