@@ -37,8 +37,14 @@ COLOURS = {
     "ELU": GREY,
     "SELU": GREY,
     "RBF": GREEN,
+    "Fourier-MFN": GREEN,
+    "Fourier-iMFN": GREEN,
+    "Gabor-MFN": ORANGE,
+    "Gabor-iMFN": ORANGE,
+    "iSIREN": BLUE,
 }
 DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
+DASHES |= {"Fourier-iMFN": "--", "Gabor-iMFN": "--", "iSIREN": "--"}
 
 
 def style() -> None:
