@@ -42,6 +42,9 @@ COLOURS = {
     "Gabor-MFN": ORANGE,
     "Gabor-iMFN": ORANGE,
     "iSIREN": BLUE,
+    "forward": BLACK,
+    "Anderson": VERMILLION,
+    "Broyden": SKY,
 }
 DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
 DASHES |= {"Fourier-iMFN": "--", "Gabor-iMFN": "--", "iSIREN": "--"}
