@@ -16,6 +16,7 @@ from inrkit.training.losses import (
     laplacian_regression,
     total_variation,
 )
+from inrkit.training.occupancy import Occupancy
 from inrkit.training.reuse import Reusing
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Loss",
     "Minibatch",
     "NonFiniteLoss",
+    "Occupancy",
     "Prior",
     "Regression",
     "SignedDistance",
