@@ -11,6 +11,7 @@ from inrkit.render.plots import (
     panels,
     style,
 )
+from inrkit.render.rays import depth_map, normal_image, normals_of_depth
 from inrkit.render.shading import shaded, turntable
 from inrkit.render.slices import level_lines
 from inrkit.render.surfaces import level_set
@@ -20,12 +21,15 @@ __all__ = [
     "COLOURS",
     "Player",
     "curves",
+    "depth_map",
     "gradient_image",
     "histograms",
     "laplacian_image",
     "level_lines",
     "level_set",
     "look",
+    "normal_image",
+    "normals_of_depth",
     "panels",
     "shaded",
     "sound_player",

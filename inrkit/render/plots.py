@@ -37,8 +37,17 @@ COLOURS = {
     "ELU": GREY,
     "SELU": GREY,
     "RBF": GREEN,
+    "Fourier-MFN": GREEN,
+    "Fourier-iMFN": GREEN,
+    "Gabor-MFN": ORANGE,
+    "Gabor-iMFN": ORANGE,
+    "iSIREN": BLUE,
+    "forward": BLACK,
+    "Anderson": VERMILLION,
+    "Broyden": SKY,
 }
 DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
+DASHES |= {"Fourier-iMFN": "--", "Gabor-iMFN": "--", "iSIREN": "--"}
 
 
 def style() -> None:

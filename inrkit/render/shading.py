@@ -58,7 +58,7 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _picture(vertices, faces, normals, azimuth, elevation, size) -> np.ndarray:
-    turn = _camera(azimuth, elevation)
+    turn = camera(azimuth, elevation)
     side = 2 * size
     seen = vertices @ turn.T
     seen[:, 0] = (seen[:, 0] / HALF_WIDTH + 1) * side / 2 - 0.5  # pixel i has its middle at i
@@ -74,7 +74,7 @@ def _picture(vertices, faces, normals, azimuth, elevation, size) -> np.ndarray:
     return np.rint(255 * image).astype(np.uint8)
 
 
-def _camera(azimuth: float, elevation: float) -> np.ndarray:
+def camera(azimuth: float, elevation: float) -> np.ndarray:
     """Unit vectors to the viewer's right, up, and from the middle towards the viewer, as rows."""
     a, e = radians(azimuth), radians(elevation)
     towards = np.array([cos(e) * sin(a), sin(e), cos(e) * cos(a)])

@@ -17,6 +17,7 @@ from inrkit.training.losses import (
     laplacian_regression,
     total_variation,
 )
+from inrkit.training.occupancy import Occupancy
 from inrkit.training.reuse import Reusing
 from inrkit.training.schedules import Ramp, Scheduled
 
@@ -29,6 +30,7 @@ __all__ = [
     "Loss",
     "Minibatch",
     "NonFiniteLoss",
+    "Occupancy",
     "Pretraining",
     "Prior",
     "Ramp",
