@@ -1,5 +1,6 @@
 """Rendering: figures in one style, surfaces of fields, pictures of meshes, players."""
 
+from inrkit.render.maps import coloured, maps
 from inrkit.render.players import Player, sound_player, tiles, video_player
 from inrkit.render.plots import (
     COLOURS,
@@ -19,6 +20,7 @@ from inrkit.render.waves import spectrograms, waveforms
 __all__ = [
     "COLOURS",
     "Player",
+    "coloured",
     "curves",
     "gradient_image",
     "histograms",
@@ -26,6 +28,7 @@ __all__ = [
     "level_lines",
     "level_set",
     "look",
+    "maps",
     "panels",
     "shaded",
     "sound_player",
