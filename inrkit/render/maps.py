@@ -36,6 +36,7 @@ def maps(
     """
     values = [as_array(each) for each in values]
     figure, axes = _grid(len(values), columns, aspect=1.0)
+    figure.set_figheight(figure.get_figheight() + (0.95 if marks else 0.65))  # bar and legend
     edge = half_side * len(values[0]) / (len(values[0]) - 1)  # points lie amid their pixels
     for ax, each, title in zip(axes, values, titles, strict=True):
         image = ax.imshow(
@@ -44,6 +45,7 @@ def maps(
         )  # fmt: skip
         ax.set_title(title, fontsize=9)
         ax.set(xticks=(), yticks=())
+        ax.spines[:].set(visible=True, linewidth=0.5)
         ax.grid(False)
     for (name, points), colour in zip((marks or {}).items(), (GREEN, VERMILLION), strict=False):
         axes[0].scatter(*as_array(points).T, s=9, color=colour, edgecolors=BLACK, linewidths=0.3,
