@@ -38,9 +38,7 @@ def mse(prediction, target, *, axes: Axes = None) -> np.ndarray:
 def relative_error(prediction, target, *, axes: Axes = None) -> np.ndarray:
     r"""Relative error :math:`\|\hat y - y\|_2 / \|y\|_2`: 1 for a prediction of zero."""
     prediction, target = _pair(prediction, target)
-    return np.sqrt(
-        np.square(prediction - target).sum(axis=axes) / np.square(target).sum(axis=axes)
-    )
+    return np.sqrt(np.square(prediction - target).sum(axis=axes) / np.square(target).sum(axis=axes))
 
 
 def psnr_from_mse(mse, *, data_range: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from inrkit.measure.metrics import as_array
 from inrkit.render.plots import BLACK, GREEN, VERMILLION, _grid
@@ -53,6 +54,7 @@ def maps(
     if marks:
         figure.legend(loc="outside upper center", ncols=len(marks))
     bar = figure.colorbar(image, ax=axes.tolist(), location="bottom", shrink=0.6, aspect=30)
+    bar.locator = MaxNLocator(5)
     bar.set_label(label, fontsize=9)
     return figure
 
