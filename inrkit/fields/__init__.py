@@ -12,6 +12,15 @@ from inrkit.fields.activations import (
     sqrt_relu,
 )
 from inrkit.fields.encodings import RBF, FourierFeatures, HashGrid, PositionalEncoding
+from inrkit.fields.hyper import (
+    Completed,
+    Completer,
+    ConditionalDecoder,
+    ConvEncoder,
+    Hypernetwork,
+    PartialConv2d,
+    SetEncoder,
+)
 from inrkit.fields.implicit import FixedPointCache, ImplicitField
 from inrkit.fields.layers import Layer, affine
 from inrkit.fields.mfn import (
@@ -34,6 +43,10 @@ __all__ = [
     "SIREN",
     "SPDER",
     "Cell",
+    "Completed",
+    "Completer",
+    "ConditionalDecoder",
+    "ConvEncoder",
     "DampedSine",
     "Explicit",
     "FixedPointCache",
@@ -41,8 +54,11 @@ __all__ = [
     "FourierMFN",
     "GaborFilter",
     "GaborMFN",
+    "Hypernetwork",
     "ImplicitField",
     "InjectedSIREN",
+    "PartialConv2d",
+    "SetEncoder",
     "SpectralNorm",
     "WeightNorm",
     "FourierFeatures",

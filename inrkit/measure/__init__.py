@@ -38,6 +38,7 @@ from inrkit.measure.metrics import (
     mse,
     psnr,
     psnr_from_mse,
+    relative_error,
     ssim,
     to_8bit,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "psnr",
     "psnr_from_mse",
     "radial_average",
+    "relative_error",
     "share_near",
     "sine_of_gaussian_cdf",
     "sine_of_gaussian_pdf",

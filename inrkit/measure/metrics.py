@@ -35,6 +35,12 @@ def mse(prediction, target, *, axes: Axes = None) -> np.ndarray:
     return np.square(prediction - target).mean(axis=axes)
 
 
+def relative_error(prediction, target, *, axes: Axes = None) -> np.ndarray:
+    r"""Relative error :math:`\|\hat y - y\|_2 / \|y\|_2`: 1 for a prediction of zero."""
+    prediction, target = _pair(prediction, target)
+    return np.sqrt(np.square(prediction - target).sum(axis=axes) / np.square(target).sum(axis=axes))
+
+
 def psnr_from_mse(mse, *, data_range: float) -> np.ndarray:
     r"""Peak signal-to-noise ratio :math:`10 \log_{10}(R^2 / \mathrm{MSE})` in dB.
 

@@ -1,5 +1,6 @@
 """Rendering: figures in one style, surfaces of fields, pictures of meshes, players."""
 
+from inrkit.render.maps import coloured, maps
 from inrkit.render.players import Player, sound_player, tiles, video_player
 from inrkit.render.plots import (
     COLOURS,
@@ -20,6 +21,7 @@ from inrkit.render.waves import spectrograms, waveforms
 __all__ = [
     "COLOURS",
     "Player",
+    "coloured",
     "curves",
     "depth_map",
     "gradient_image",
@@ -28,6 +30,7 @@ __all__ = [
     "level_lines",
     "level_set",
     "look",
+    "maps",
     "normal_image",
     "normals_of_depth",
     "panels",

@@ -1,6 +1,7 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
+from inrkit.training.completion import Completion, random_masks
 from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, perturbed
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
 from inrkit.training.losses import (
@@ -24,6 +25,7 @@ from inrkit.training.schedules import Ramp, Scheduled
 __all__ = [
     "Blurred",
     "CheckpointError",
+    "Completion",
     "Fit",
     "Helmholtz",
     "Inversion",
@@ -47,6 +49,7 @@ __all__ = [
     "hessian_frobenius",
     "laplacian_regression",
     "perturbed",
+    "random_masks",
     "stepper",
     "total_variation",
 ]

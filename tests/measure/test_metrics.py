@@ -12,6 +12,7 @@ from inrkit.measure import (
     mse,
     psnr,
     psnr_from_mse,
+    relative_error,
     ssim,
     to_8bit,
 )
@@ -32,6 +33,15 @@ def test_mse_psnr_and_ssim_agree_with_scikit_image(pair):
     for i in range(3):
         one = oracle.structural_similarity(pair[0][..., i], pair[1][..., i], data_range=2)
         assert ssim(pair[0][..., i], pair[1][..., i], data_range=2) == pytest.approx(one)
+
+
+def test_relative_error_agrees_with_numpy_and_is_one_for_a_prediction_of_zero(pair):
+    prediction, target = pair
+    expected = np.linalg.norm(prediction - target) / np.linalg.norm(target)
+    assert relative_error(*pair) == pytest.approx(expected, rel=1e-12)
+    assert relative_error(0 * target, target) == 1
+    rows = relative_error(prediction, target, axes=(1, 2))
+    assert rows[3] == pytest.approx(relative_error(prediction[3], target[3]), rel=1e-12)
 
 
 def test_axes_give_one_number_a_signal(pair):
