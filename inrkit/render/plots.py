@@ -42,6 +42,12 @@ COLOURS = {
     "Gabor-MFN": ORANGE,
     "Gabor-iMFN": ORANGE,
     "iSIREN": BLUE,
+    "CNP": BLACK,
+    "Sine set": BLUE,
+    "ReLU set": ORANGE,
+    "PConv CNN": GREEN,
+    "CNN": VERMILLION,
+    "Mean colour": GREY,
 }
 DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
 DASHES |= {"Fourier-iMFN": "--", "Gabor-iMFN": "--", "iSIREN": "--"}
