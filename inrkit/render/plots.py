@@ -45,9 +45,19 @@ COLOURS = {
     "forward": BLACK,
     "Anderson": VERMILLION,
     "Broyden": SKY,
+    "CNP": BLACK,
+    "Sine set": BLUE,
+    "ReLU set": BLACK,
+    "PConv CNN": PURPLE,
+    "CNN": VERMILLION,
+    "Mean colour": GREY,
 }
-DASHES = {"FINER": "-.", "Gauss": "-.", "SIREN+PE": "--", "ELU": "--", "SELU": ":", "RBF": "--"}
-DASHES |= {"Fourier-iMFN": "--", "Gabor-iMFN": "--", "iSIREN": "--"}
+DASHES = {
+    **dict.fromkeys(("SIREN+PE", "ELU", "RBF", "Gabor-iMFN", "CNP", "CNN"), "--"),
+    **dict.fromkeys(("SELU", "Fourier-MFN", "Gabor-MFN", "forward", "Anderson", "Broyden"), ":"),
+    **dict.fromkeys(("Sine set", "PConv CNN"), ":"),
+    **dict.fromkeys(("FINER", "Gauss", "Fourier-iMFN", "iSIREN", "ReLU set", "Mean colour"), "-."),
+}
 
 
 def style() -> None:
