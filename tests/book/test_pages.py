@@ -59,9 +59,9 @@ def test_each_notebook_says_what_its_run_was(site, toc):
         assert "Quick run" in banner.text and "reduced scale" in banner.text
         assert "camera (1 of 16)" in banner.text
         assert len(banner.select("a.download")) == 3
-        assert (paths.NOTEBOOKS / f"{id}.ipynb").read_bytes() == next(
-            (site / "_downloads").rglob(f"*/{id.split('/')[1]}.ipynb")
-        ).read_bytes()
+        stored = (paths.NOTEBOOKS / f"{id}.ipynb").read_bytes()
+        downloads = (site / "_downloads").rglob(f"*/{id.split('/')[1]}.ipynb")
+        assert any(path.read_bytes() == stored for path in downloads)
 
 
 def test_the_landing_page_shows_the_verdicts_and_a_figure_of_each_ready_paper(site):
