@@ -23,6 +23,7 @@ from inrkit.calculus.compiled import loop
 from inrkit.calculus.series import SERIES
 
 MultiIndex = tuple[int, ...]
+Product = tuple[int, int, float]  # rows of two series, and the weight of their product
 Elementwise = tuple[str, tuple, tuple]  # name of a series, and arguments of the function
 
 
@@ -42,14 +43,14 @@ class Truncation:
         return sum(self.indices[-1])
 
     @cached_property
-    def pairs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def products(self) -> tuple[tuple[Product, ...], ...]:
         """For each index g the rows (a, b) with a + b = g: the truncated product of two series."""
         row = {index: i for i, index in enumerate(self.indices)}
-        table: list[list[tuple[int, int]]] = [[] for _ in self.indices]
+        table: list[list[Product]] = [[] for _ in self.indices]
         for (i, a), (j, b) in product(enumerate(self.indices), repeat=2):
             total = tuple(p + q for p, q in zip(a, b, strict=True))
             if total in row:
-                table[row[total]].append((i, j))
+                table[row[total]].append((i, j, 1.0))
         return tuple(map(tuple, table))
 
 
@@ -71,29 +72,32 @@ def along_axes(dimensions: int, order: int) -> Truncation:
     return _sorted(tuple(k * e for e in axis) for axis in unit for k in range(order + 1))
 
 
+@dataclass(frozen=True)
 class Traced(Truncation):
-    r"""Value, gradient, and the sum of all pure second derivatives in one row.
+    r"""Value, gradient, and a weighted sum of pure second derivatives in one row.
 
-    The algebra of :math:`h_i h_j = \delta_{ij} \eta` and :math:`h_i \eta = 0`, in which the
-    coefficient of :math:`\eta` is half the Laplacian:
-    :math:`\Delta f(u) = f'(u) \Delta u + f''(u) |\nabla u|^2`. Its row is labelled as the first
-    pure second derivative.
+    The algebra of :math:`h_i h_j = w_i \delta_{ij} \eta` and :math:`h_i \eta = 0`, in which the
+    coefficient of :math:`\eta` is half of :math:`D = \sum_i w_i \partial_i^2`:
+    :math:`D f(u) = f'(u) D u + f''(u) \sum_i w_i (\partial_i u)^2`. Its row is labelled as the
+    first pure second derivative.
     """
 
+    weights: tuple[float, ...]
+
     @cached_property
-    def pairs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def products(self) -> tuple[tuple[Product, ...], ...]:
         """As above."""
         last = len(self.indices) - 1
-        gradient = tuple(((0, i), (i, 0)) for i in range(1, last))
-        squares = tuple((i, i) for i in range(1, last))
-        return ((0, 0),), *gradient, ((0, last), (last, 0), *squares)
+        gradient = tuple(((0, i, 1.0), (i, 0, 1.0)) for i in range(1, last))
+        squares = tuple((i, i, w) for i, w in enumerate(self.weights, start=1))
+        return ((0, 0, 1.0),), *gradient, ((0, last, 1.0), (last, 0, 1.0), *squares)
 
 
 @lru_cache
-def traced(dimensions: int) -> Traced:
-    """What a Laplacian needs, in d + 2 rows instead of the 2 d + 1 of :func:`along_axes`."""
-    value, *gradient = along_axes(dimensions, 1).indices
-    return Traced((value, *gradient, tuple(2 * i for i in gradient[0])))
+def traced(weights: tuple[float, ...]) -> Traced:
+    """What such a sum needs, in d + 2 rows instead of the 2 d + 1 of :func:`along_axes`."""
+    value, *gradient = along_axes(len(weights), 1).indices
+    return Traced((value, *gradient, tuple(2 * i for i in gradient[0])), weights)
 
 
 class Jet:
@@ -231,11 +235,10 @@ def _slopes(terms: Sequence[Tensor], u: Tensor) -> list[Tensor]:
 def _transposed_product(x: Tensor, grad: Tensor, rows: int, truncation: Truncation) -> Tensor:
     """What comes back to y, of so many rows, from the truncated product of the series x and y."""
     totals: list[Tensor | None] = [None] * rows
-    for pairs, g in zip(truncation.pairs, grad, strict=False):
-        for a, b in pairs:
+    for products, g in zip(truncation.products, grad, strict=False):
+        for a, b, weight in products:
             if a < len(x) and b < rows:
-                total = totals[b]
-                totals[b] = x[a] * g if total is None else total.addcmul_(x[a], g)
+                totals[b] = _added(totals[b], x[a], g, weight)
     zero = torch.zeros_like(grad[0])
     return torch.stack([zero if total is None else total for total in totals])
 
@@ -245,14 +248,20 @@ def multiply(
 ) -> list[Tensor | None]:
     """Rows of the truncated product of two series; ``None`` stands for a row of zeros."""
     rows: list[Tensor | None] = []
-    for pairs in truncation.pairs:
+    for products in truncation.products:
         total = None
-        for a, b in pairs:
-            if a >= len(x) or b >= len(y) or x[a] is None or y[b] is None:
-                continue
-            total = x[a] * y[b] if total is None else total.addcmul_(x[a], y[b])
+        for a, b, weight in products:
+            if a < len(x) and b < len(y) and x[a] is not None and y[b] is not None:
+                total = _added(total, x[a], y[b], weight)
         rows.append(total)
     return rows
+
+
+def _added(total: Tensor | None, x: Tensor, y: Tensor, weight: float) -> Tensor:
+    """The total, where there is one, and the weighted product, in place."""
+    if total is not None:
+        return total.addcmul_(x, y, value=weight)
+    return x * y if weight == 1 else (x * y).mul_(weight)
 
 
 def compose(terms: Sequence[Tensor], jet: Jet) -> Jet:

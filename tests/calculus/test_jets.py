@@ -15,6 +15,7 @@ from inrkit.calculus import (
     divergence,
     gradient,
     hessian,
+    hessian_trace,
     laplacian,
     nested_autograd,
     partials,
@@ -271,6 +272,30 @@ def test_second_order_is_nested_autograd_in_one_pass(d):
     torch.testing.assert_close(bends, expected[d + 1 :].permute(1, 2, 0))
 
 
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, -4.0, -0.25), (0.0, 2.0)])
+@pytest.mark.parametrize("network", [SIREN, SPDER, partial(MLP, activation=torch.tanh)])
+def test_weighted_second_derivatives_are_those_of_the_hessian(network, weights):
+    torch.manual_seed(0)
+    field = network(len(weights), 2, width=9, hidden_layers=3).double()
+    x = torch.rand(7, len(weights), dtype=torch.float64)
+    value, slopes, found = hessian_trace(field, x, weights)
+    diagonal = hessian(field, x).diagonal(dim1=-2, dim2=-1)
+    expected = (diagonal * torch.tensor(weights, dtype=torch.float64)).sum(-1)
+    torch.testing.assert_close(value, field(x))
+    torch.testing.assert_close(slopes, gradient(field, x)[1])
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (
+        torch.autograd.grad(values.square().sum(), field.parameters(), materialize_grads=True)
+        for values in (found, expected)
+    )
+    assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_as_many_weights_as_coordinates():
+    with pytest.raises(ValueError, match="3 coordinates need as many weights, got 2"):
+        hessian_trace(torch.sin, torch.rand(4, 3), (1.0, -1.0))
+
+
 @pytest.mark.parametrize("d", [1, 2, 3])
 @pytest.mark.parametrize("network", [SIREN, SPDER, partial(MLP, activation=torch.tanh)])
 def test_a_laplacian_is_the_trace_of_the_hessian(network, d):
@@ -298,3 +323,6 @@ def test_a_laplacian_without_taylor_rules_is_the_trace_as_well():
     bessel, slope = torch.special.i0(s), torch.special.i1(s)
     bend = bessel - slope / s  # I_0'' = I_0 - I_1 / s
     assert torch.allclose(found, 3 * y * bend + 2 * slope)
+    with pytest.warns(UserWarning, match="nested autograd"):
+        *_, found = hessian_trace(field, x, (1.0, -2.0, 0.5))
+    assert torch.allclose(found, -0.5 * y * bend + 2 * slope)
