@@ -48,7 +48,7 @@ class Scheduled:
 
     Args:
         loss: any loss that is a dataclass.
-        settings: what becomes of its attributes, by name.
+        settings: what becomes of its attributes, by name; ``"equation.variance"`` is one of a part.
     """
 
     loss: Loss
@@ -64,4 +64,13 @@ class Scheduled:
 
     def at(self, step: Tensor) -> Loss:
         """The loss as it is at a step."""
-        return replace(self.loss, **{name: ramp(step) for name, ramp in self.settings.items()})
+        loss = self.loss
+        for path, ramp in self.settings.items():
+            loss = _replaced(loss, path, ramp(step))
+        return loss
+
+
+def _replaced(loss: Loss, path: str, value: Tensor) -> Loss:
+    """The loss with another value of an attribute, or of an attribute of a part."""
+    name, _, rest = path.partition(".")
+    return replace(loss, **{name: _replaced(getattr(loss, name), rest, value) if rest else value})

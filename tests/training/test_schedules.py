@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from inrkit.fields import SIREN
-from inrkit.training import Ramp, Regression, Scheduled, Sum, Wave, fit
+from inrkit.training import (
+    Helmholtz,
+    Pretraining,
+    Ramp,
+    Regression,
+    Scheduled,
+    Sum,
+    Wave,
+    fit,
+)
 from inrkit.training.losses import at, passes
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -104,6 +113,14 @@ def test_another_ramp_is_another_fit(tmp_path):
     for loss in (growing(), other):
         fit(network(), loss, steps=2, checkpoint=path, progress=False)
     assert len(list(tmp_path.glob("fit.*.pt"))) == 2
+
+
+def test_a_setting_of_a_part_follows_the_step():
+    part = Helmholtz(3.0, torch.zeros(1, 2), size=8, source_weight=1.0, near=2)
+    loss = Scheduled(Pretraining(part, 1.0), {"equation.variance": Ramp((0, 4), (1.0, 3.0))})
+    later = at(loss, torch.tensor(1))
+    assert later.equation.variance == 1.5 and later.slowness_weight == 1.0
+    assert part.variance == 1e-4 and len(later) == len(loss) == 8
 
 
 def test_a_sum_hands_the_step_on():
