@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from torchdeq.solver import get_solver
 
 from inrkit.solvers import Anderson, Broyden, Forward, solve
 
@@ -67,6 +68,18 @@ def test_roots_are_scipys(method):
     found = solve(f, torch.zeros_like(offset), method, **EXACT)
     assert expected.success
     np.testing.assert_allclose(found.value[0], expected.x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fixed_points_are_torchdeqs(method):
+    names = {Forward: "fixed_point_iter", Anderson: "anderson", Broyden: "broyden"}
+    f, offset = tanh_map(8, rows=5, seed=4)
+    # a fixed ridge would slow the last of its Anderson steps
+    settings = {"stop_mode": "rel", "tol": 1e-10, "max_iter": 400, "lam": 1e-14}
+    theirs, _, info = get_solver(names[type(method)])(f, torch.zeros_like(offset), **settings)
+    ours = solve(f, torch.zeros_like(offset), method, per_sample=True, **EXACT)
+    assert info["rel_lowest"].max() < 1e-10 and ours.converged.all()
+    torch.testing.assert_close(ours.value, theirs, rtol=1e-8, atol=1e-9)
 
 
 def test_acceleration_saves_steps_where_the_contraction_is_weak():
