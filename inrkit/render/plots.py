@@ -51,11 +51,6 @@ COLOURS = {
     "PConv CNN": PURPLE,
     "CNN": VERMILLION,
     "Mean colour": GREY,
-    "sqrt": VERMILLION,
-    "log": ORANGE,
-    "arctan": GREEN,
-    "constant": SKY,
-    "x": GREY,
 }
 DASHES = {
     **dict.fromkeys(("SIREN+PE", "ELU", "RBF", "Gabor-iMFN", "CNP", "CNN"), "--"),
