@@ -3,6 +3,7 @@
 from inrkit.fields.activations import (
     DampedSine,
     Gaussian,
+    VariableSine,
     finer,
     gaussian,
     identity,
@@ -34,6 +35,14 @@ from inrkit.fields.mfn import (
 )
 from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, evaluate, siren_gradient
 from inrkit.fields.normalization import SpectralNorm, WeightNorm
+from inrkit.fields.periodic import (
+    WIRE,
+    ComposedMLP,
+    GaborLayer,
+    MetaSin,
+    MetaSinMLP,
+    ModulatedSIREN,
+)
 from inrkit.fields.stack import count_parameters, stack, unstack
 
 __all__ = [
@@ -42,9 +51,11 @@ __all__ = [
     "RBF",
     "SIREN",
     "SPDER",
+    "WIRE",
     "Cell",
     "Completed",
     "Completer",
+    "ComposedMLP",
     "ConditionalDecoder",
     "ConvEncoder",
     "DampedSine",
@@ -53,13 +64,18 @@ __all__ = [
     "FourierFilter",
     "FourierMFN",
     "GaborFilter",
+    "GaborLayer",
     "GaborMFN",
     "Hypernetwork",
     "ImplicitField",
     "InjectedSIREN",
+    "MetaSin",
+    "MetaSinMLP",
+    "ModulatedSIREN",
     "PartialConv2d",
     "SetEncoder",
     "SpectralNorm",
+    "VariableSine",
     "WeightNorm",
     "FourierFeatures",
     "Gauss",
