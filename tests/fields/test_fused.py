@@ -551,7 +551,7 @@ def triton(monkeypatch):
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-WITH_KERNELS = ["SIREN", "SPDER sqrt_abs", "SPDER log_abs", "SPDER one"]
+WITH_KERNELS = ["SIREN", "FINER", "SPDER sqrt_abs", "SPDER log_abs", "SPDER one"]
 
 
 def on_the_kernels(monkeypatch, name, case, device):
