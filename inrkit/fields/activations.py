@@ -115,23 +115,27 @@ class VariableSine(torch.nn.Module):
 
     Args:
         omega: the factor :math:`\omega` that u has in it already.
+        frozen: whether derivatives take :math:`|z| + 1` for a constant, as in the released code;
+            the supplement's are :math:`(2|z| + 1) \cos(\omega\,(|z| + 1)\,z)`.
     """
 
-    def __init__(self, omega: float):
+    def __init__(self, omega: float, *, frozen: bool = False):
         super().__init__()
-        self.omega = omega
+        self.omega, self.frozen = omega, frozen
 
     def forward(self, u: Tensor) -> Tensor:
-        return torch.sin((u.abs() / self.omega + 1) * u)
+        size = u.abs() / self.omega
+        return torch.sin(((size.detach() if self.frozen else size) + 1) * u)
 
     def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        r"""The activation and :math:`(2|z| + 1) \cos(\omega\,(|z| + 1)\,z)`, by u."""
+        """The activation and its derivative by u."""
         size = u.abs() / self.omega
         phase = (size + 1) * u
-        return torch.sin(phase), (2 * size + 1) * torch.cos(phase)
+        factor = size if self.frozen else 2 * size
+        return torch.sin(phase), (factor + 1) * torch.cos(phase)
 
     def extra_repr(self) -> str:
-        return f"omega={self.omega:g}"
+        return f"omega={self.omega:g}, frozen={self.frozen}"
 
 
 @elementwise

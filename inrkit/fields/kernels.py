@@ -260,7 +260,7 @@ def _name(activation: Callable) -> str | None:
     if activation is torch.sin:
         return "sin"
     if type(activation) is VariableSine:
-        return "finer"
+        return None if activation.frozen else "finer"
     damping = activation.damping if type(activation) is DampedSine else None
     return next((name for known, name in DAMPINGS if known is damping), None)
 

@@ -175,8 +175,7 @@ class FINER(_Sinusoidal):
     .. math:: \phi_i(x_i) = \sin(\omega_0\,(|z| + 1)\,z), \qquad z = W_i x_i + b_i
 
     The supplement prints :math:`\sin((|x| + 1)\,x)` without :math:`\omega_0`; in the released code
-    the factor is that of the unscaled z. With the scaled one, :math:`\omega_0 z`, neurons of its
-    settings for images turn thirty times as fast, and no picture is fitted.
+    the factor is that of the unscaled z.
 
     Weights start as SIREN's. The biases of the first layer start from U(-k, k): the larger the
     range k, the higher the frequencies that lie near.
@@ -188,6 +187,7 @@ class FINER(_Sinusoidal):
         hidden_layers: number of activated layers.
         omega_0: frequency factor of every activated layer.
         bias_range: k of the first layer; the default is that of the authors' image experiments.
+        frozen: whether derivatives take :math:`|z| + 1` for a constant, as in the released code.
     """
 
     def __init__(
@@ -199,6 +199,7 @@ class FINER(_Sinusoidal):
         hidden_layers: int = 4,
         omega_0: float = 30.0,
         bias_range: float = sqrt(0.5),
+        frozen: bool = False,
     ):
         super().__init__(
             in_features,
@@ -206,7 +207,7 @@ class FINER(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=VariableSine(omega_0),
+            activation=VariableSine(omega_0, frozen=frozen),
         )
         uniform_(self.layers[0].bias, bias_range)
 

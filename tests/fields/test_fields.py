@@ -203,6 +203,16 @@ def test_finer_without_a_frequency_factor_is_the_supplements():
     torch.testing.assert_close(literal(x), model(x))
 
 
+def test_a_frozen_factor_is_a_constant_in_the_backward_pass():
+    layers = FINER(1, 1, width=8, hidden_layers=1, omega_0=3.0, frozen=True).double().layers
+    x = torch.linspace(-1, 1, 7, dtype=torch.float64).reshape(-1, 1).requires_grad_()
+    z = layers[0].weight.mT * x + layers[0].bias
+    slope = 3 * (z.abs() + 1) * torch.cos(3 * (z.abs() + 1) * z)
+    (found,) = torch.autograd.grad(layers[1](layers[0](x)).sum(), x)
+    expected = (slope * layers[0].weight.mT * layers[1].weight).sum(-1, keepdim=True)
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_literal_reading_of_spder_differs():
     torch.manual_seed(4)
     x = torch.rand(5, 2)
