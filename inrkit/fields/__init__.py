@@ -22,6 +22,17 @@ from inrkit.fields.hyper import (
     SetEncoder,
 )
 from inrkit.fields.implicit import FixedPointCache, ImplicitField
+from inrkit.fields.insp import (
+    INSPNet,
+    LinearFusion,
+    MLPFusion,
+    NormFusion,
+    gaussian_terms,
+    heat_step,
+    multiplicities,
+    order_scales,
+    polynomial,
+)
 from inrkit.fields.layers import Layer, affine
 from inrkit.fields.mfn import (
     Cell,
@@ -55,8 +66,12 @@ __all__ = [
     "GaborFilter",
     "GaborMFN",
     "Hypernetwork",
+    "INSPNet",
     "ImplicitField",
     "InjectedSIREN",
+    "LinearFusion",
+    "MLPFusion",
+    "NormFusion",
     "PartialConv2d",
     "SetEncoder",
     "SpectralNorm",
@@ -73,9 +88,14 @@ __all__ = [
     "evaluate",
     "finer",
     "gaussian",
+    "gaussian_terms",
+    "heat_step",
     "identity",
     "log_abs",
+    "multiplicities",
     "one",
+    "order_scales",
+    "polynomial",
     "siren_gradient",
     "sqrt_abs",
     "sqrt_relu",
