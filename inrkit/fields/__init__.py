@@ -27,12 +27,14 @@ from inrkit.fields.insp import (
     LinearFusion,
     MLPFusion,
     NormFusion,
+    Transformed,
     gaussian_terms,
     heat_step,
     multiplicities,
     order_scales,
     polynomial,
 )
+from inrkit.fields.insp_conv import INSPConvLayer, INSPConvNet, cell_averages
 from inrkit.fields.layers import Layer, affine
 from inrkit.fields.mfn import (
     Cell,
@@ -66,6 +68,8 @@ __all__ = [
     "GaborFilter",
     "GaborMFN",
     "Hypernetwork",
+    "INSPConvLayer",
+    "INSPConvNet",
     "INSPNet",
     "ImplicitField",
     "InjectedSIREN",
@@ -75,6 +79,7 @@ __all__ = [
     "PartialConv2d",
     "SetEncoder",
     "SpectralNorm",
+    "Transformed",
     "WeightNorm",
     "FourierFeatures",
     "Gauss",
@@ -83,6 +88,7 @@ __all__ = [
     "Layer",
     "PositionalEncoding",
     "affine",
+    "cell_averages",
     "count_parameters",
     "encoded",
     "evaluate",

@@ -276,6 +276,28 @@ class MLPFusion(nn.Module):
         return features[..., 0] + change if self.residual else change
 
 
+class Transformed(nn.Module):
+    r"""A field in other coordinates, :math:`\Phi(A x + v)`: moved, turned, or zoomed.
+
+    Args:
+        field: :math:`\Phi`.
+        matrix: A, ``(m, m)``; the identity unless given.
+        shift: v, ``(m,)``; zero unless given.
+    """
+
+    def __init__(
+        self, field: nn.Module, *, matrix: Tensor | None = None, shift: Tensor | None = None
+    ):
+        super().__init__()
+        self.field = field
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("shift", shift)
+
+    def forward(self, coords: Tensor) -> Tensor:
+        coords = coords if self.matrix is None else coords @ self.matrix.mT
+        return self.field(coords if self.shift is None else coords + self.shift)
+
+
 def polynomial(field: nn.Module, terms: Mapping[MultiIndex, float]) -> INSPNet:
     r"""The field :math:`p(\nabla)\Phi = \sum_\alpha a_\alpha D^\alpha \Phi` (Xu et al., Eq. 5).
 

@@ -16,6 +16,7 @@ from inrkit.fields import (
     LinearFusion,
     MLPFusion,
     NormFusion,
+    Transformed,
     gaussian_terms,
     heat_step,
     multiplicities,
@@ -35,18 +36,6 @@ class Wave(nn.Module):
 
     def forward(self, x):
         return torch.sin((x * self.w).sum(-1, keepdim=True) + self.p)
-
-
-class Moved(nn.Module):
-    """The field in coordinates A x + v."""
-
-    def __init__(self, field, A=None, v=None):
-        super().__init__()
-        self.field, self.A, self.v = field, A, v
-
-    def forward(self, x):
-        x = x if self.A is None else x @ self.A.mT
-        return self.field(x if self.v is None else x + self.v)
 
 
 def siren(inputs=2, outputs=1, seed=0, omega_0=5.0):
@@ -90,7 +79,7 @@ def test_a_processed_field_is_differentiated_like_any_other(d, order):
 
 def test_a_processed_field_behind_another_map():
     A = torch.tensor([[0.8, -0.7], [0.4, 1.1]], dtype=torch.float64)
-    moved = Moved(INSPNet(siren(), nonlinear, order=2).double(), A, A[0])
+    moved = Transformed(INSPNet(siren(), nonlinear, order=2).double(), matrix=A, shift=A[0])
     x = points()
     ours, known = (
         partials(moved, x, 3).values,
@@ -138,7 +127,7 @@ def test_every_processed_field_is_shift_invariant():
     field, x, v = siren(), points(), torch.tensor([0.3, -0.8], dtype=torch.float64)
     for fusion in (nonlinear, MLPFusion(1, 10, width=8, hidden_layers=2).double()):
         net = INSPNet(field, fusion, order=3).double()
-        moved = INSPNet(Moved(field, v=v), fusion, order=3).double()
+        moved = INSPNet(Transformed(field, shift=v), fusion, order=3).double()
         assert torch.allclose(moved(x), net(x + v), rtol=1e-11)
 
 
@@ -156,7 +145,7 @@ def test_rotation_invariance_needs_multiplicities(counted):
     if not counted:
         fusion.weights = [1.0] * 10
     net = INSPNet(field, fusion, order=3, scales=scales).double()
-    rotated = INSPNet(Moved(field, A=R), fusion, order=3, scales=scales).double()
+    rotated = INSPNet(Transformed(field, matrix=R), fusion, order=3, scales=scales).double()
     error = (rotated(x) - net(x @ R.mT)).abs().max() / net(x).abs().max()
     assert (error < 1e-10) == counted
 
