@@ -47,7 +47,7 @@ from inrkit.fields.mfn import (
 )
 from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, evaluate, siren_gradient
 from inrkit.fields.normalization import SpectralNorm, WeightNorm
-from inrkit.fields.stack import count_parameters, stack, unstack
+from inrkit.fields.stack import count_parameters, join, stack, unstack
 
 __all__ = [
     "FINER",
@@ -97,6 +97,7 @@ __all__ = [
     "gaussian_terms",
     "heat_step",
     "identity",
+    "join",
     "log_abs",
     "multiplicities",
     "one",

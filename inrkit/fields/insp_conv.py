@@ -133,9 +133,9 @@ class INSPConvNet(nn.Module):
     Args:
         channels: c of the fields.
         classes: number of classes.
+        averages: weights of the points in each cell, ``(cells, n)``; see :func:`cell_averages`.
         orders: K of each layer; derivatives up to their sum are needed.
         width: channels of each layer.
-        cells: number of cells that are averaged over.
         unit: length in which derivatives are taken, :math:`\ell^{|\alpha|} D^\alpha`: about the
             fields' shortest wavelength over :math:`2\pi`, so that all are of one size.
         multiplier: operators a channel, of each layer.
@@ -147,9 +147,9 @@ class INSPConvNet(nn.Module):
         channels: int,
         classes: int,
         *,
+        averages: Tensor,
         orders: Sequence[int] = (2, 2),
         width: int = 16,
-        cells: int = 1,
         unit: float = 1.0,
         multiplier: int = 4,
         dimensions: int = 2,
@@ -161,7 +161,8 @@ class INSPConvNet(nn.Module):
             INSPConvLayer(a, b, order=k, multiplier=multiplier, dimensions=dimensions)
             for a, b, k in zip(widths, widths[1:], orders, strict=False)
         )
-        self.head = nn.Linear(cells * widths[-1], classes)
+        self.register_buffer("averages", averages)
+        self.head = nn.Linear(len(averages) * widths[-1], classes)
 
     def derivatives(self, field: nn.Module, coords: Tensor) -> Tensor:
         r"""What the network sees of a field or of a stack of them, in its unit of length.
@@ -185,15 +186,14 @@ class INSPConvNet(nn.Module):
             derivatives = layer(derivatives)
         return derivatives[0]
 
-    def forward(self, derivatives: Tensor, averages: Tensor) -> Tensor:
+    def forward(self, derivatives: Tensor) -> Tensor:
         """Scores of the classes, ``(*signals, classes)``.
 
         Args:
             derivatives: as :meth:`derivatives` gives them; more orders than needed do no harm.
-            averages: weights of the points in each cell, ``(cells, n)``; see :func:`cell_averages`.
         """
         rows = len(total_degree(self.dimensions, self.order).indices)
-        return self.head((averages @ self.maps(derivatives[:rows])).flatten(-2))
+        return self.head((self.averages @ self.maps(derivatives[:rows])).flatten(-2))
 
     def field(self, field: nn.Module, coords: Tensor) -> nn.Module:
         r"""The last layer as a field, with statistics over given points.

@@ -11,6 +11,7 @@ from inrkit.measure.activations import (
     share_near,
     stationary_points,
 )
+from inrkit.measure.classifiers import principal_components, support_vectors
 from inrkit.measure.contraction import contraction_bound, jacobian_norms
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
 from inrkit.measure.geometry import (
@@ -18,6 +19,7 @@ from inrkit.measure.geometry import (
     eikonal_error,
     gradient_norms,
     iou,
+    mean_curvature,
     normal_consistency,
     points_near,
 )
@@ -80,12 +82,14 @@ __all__ = [
     "ks_distance",
     "layer_spectrum",
     "lipschitz_bound",
+    "mean_curvature",
     "mse",
     "normal_consistency",
     "paired_interval",
     "peak_memory",
     "peak_ratios",
     "points_near",
+    "principal_components",
     "psnr",
     "psnr_from_mse",
     "radial_average",
@@ -95,6 +99,7 @@ __all__ = [
     "sine_of_gaussian_pdf",
     "ssim",
     "stationary_points",
+    "support_vectors",
     "step_times",
     "to_8bit",
     "variance_recursion",

@@ -2,6 +2,7 @@
 
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.images import image
+from inrkit.signals.labelled import LabelledImages, labelled_images
 from inrkit.signals.meshes import Mesh, OrientedPoints, Placement, mesh, point_cloud
 from inrkit.signals.registry import (
     DataError,
@@ -22,6 +23,7 @@ from inrkit.signals.video import Video, video
 __all__ = [
     "DataError",
     "Item",
+    "LabelledImages",
     "Mesh",
     "OrientedPoints",
     "Placement",
@@ -41,6 +43,7 @@ __all__ = [
     "grid",
     "image",
     "items",
+    "labelled_images",
     "locate",
     "mesh",
     "point_cloud",

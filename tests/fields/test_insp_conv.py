@@ -20,12 +20,14 @@ def siren(seed=0, outputs=1):
     return SIREN(2, outputs, width=10, hidden_layers=2, omega_0=6.0).double()
 
 
-def network(orders=(2, 1), channels=1, cells=4):
-    torch.manual_seed(5)
-    return INSPConvNet(channels, 3, orders=orders, width=5, cells=cells, unit=0.2).double()
-
-
 COORDS = grid((9, 8), dtype=torch.float64)
+CELLS = cell_averages(COORDS, 2)
+
+
+def network(orders=(2, 1), channels=1):
+    torch.manual_seed(5)
+    net = INSPConvNet(channels, 3, averages=CELLS, orders=orders, width=5, unit=0.2)
+    return net.double()
 
 
 @pytest.mark.parametrize("orders", [(0, 0), (1,), (2, 1), (1, 1, 2)])
@@ -50,7 +52,7 @@ def test_a_layers_derivatives_are_those_of_its_continuous_output():
 
 
 def _only_first(net):
-    only = INSPConvNet(1, 3, orders=(2,), width=5, unit=net.unit).double()
+    only = INSPConvNet(1, 3, averages=CELLS, orders=(2,), width=5, unit=net.unit).double()
     only.layers[0].load_state_dict(net.layers[0].state_dict())
     return only
 
@@ -66,17 +68,15 @@ def test_normalization_is_instance_normalization():
 def test_scores_are_shift_invariant():
     net, phi = network(), siren()
     v = torch.tensor([0.37, -1.2], dtype=torch.float64)
-    averages = cell_averages(COORDS, 2)
     moved = Transformed(phi, shift=v)
-    there = net(net.derivatives(phi, COORDS + v), averages)
-    assert torch.allclose(net(net.derivatives(moved, COORDS), averages), there, rtol=1e-10)
+    there = net(net.derivatives(phi, COORDS + v))
+    assert torch.allclose(net(net.derivatives(moved, COORDS)), there, rtol=1e-10)
 
 
 def test_many_fields_at_once_are_they_one_by_one():
     net, fields = network(), [siren(i) for i in range(3)]
-    averages = cell_averages(COORDS, 2)
-    together = net(net.derivatives(stack(fields), COORDS), averages)
-    alone = [net(net.derivatives(phi, COORDS), averages) for phi in fields]
+    together = net(net.derivatives(stack(fields), COORDS))
+    alone = [net(net.derivatives(phi, COORDS)) for phi in fields]
     assert torch.allclose(together, torch.stack(alone), atol=1e-10)
 
 
@@ -91,7 +91,7 @@ def test_cells_are_blocks_of_the_picture():
 
 def test_gradients_reach_operators_and_mixing():
     net, phi = network(), siren()
-    scores = net(net.derivatives(phi, COORDS), cell_averages(COORDS, 2))
+    scores = net(net.derivatives(phi, COORDS))
     scores.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
 
