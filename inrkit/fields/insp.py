@@ -134,12 +134,13 @@ def _monomials(coords: Jet) -> dict[MultiIndex, list[Tensor | None]]:
 def order_scales(fields: Sequence[Field], coords: Tensor, order: int) -> Tensor:
     r"""One fixed scale an order, from the fields' own frequency content.
 
-    .. math:: s_k = \Bigl( \operatorname{mean} \frac{1}{\nu_k} \sum_{|\alpha| = k}
-              \frac{k!}{\alpha!} \, (D^\alpha \Phi)^2 \Bigr)^{-1/2}
+    .. math:: s_k = \sqrt{r_0 / r_k}, \qquad r_k = \operatorname{mean} \frac{1}{m^k}
+              \sum_{|\alpha| = k} \frac{k!}{\alpha!} \, (D^\alpha \Phi)^2
 
-    over points, channels and fields, :math:`\nu_k = m^k`. By Parseval's theorem the mean is the
-    moment of order 2k of the power spectrum, so that a field of one frequency w has
-    :math:`s_k \sim |w|^{-k}`. Partials of one order share a scale: rotations mix them.
+    over points, channels and fields: derivatives become as large as the values, which keep
+    :math:`s_0 = 1`. By Parseval's theorem :math:`r_k` is the moment of order 2k of the power
+    spectrum, so that a field of one frequency w has :math:`s_k \sim |w|^{-k}`. Partials of one
+    order share a scale: rotations mix them.
 
     Args:
         fields: those that the fusion is trained on.
@@ -166,7 +167,7 @@ def order_scales(fields: Sequence[Field], coords: Tensor, order: int) -> Tensor:
         empty = int((total <= 0).nonzero()[0])
         raise ValueError(f"all derivatives of order {empty} vanish: take a lower order")
     means = total / coords.shape[-1] ** torch.arange(order + 1)
-    return means.rsqrt().to(coords.dtype).to(coords.device)
+    return (means[0] / means).sqrt().to(coords.dtype).to(coords.device)
 
 
 def multiplicities(dimensions: int, order: int) -> Tensor:
