@@ -240,9 +240,9 @@ class Record:
         (self.folder / store.METRICS).write_text(text, encoding="utf-8")
         run = {**self._circumstances(), "training_seconds": training_seconds}
         store.write_json(self.folder / store.RUN, run)
-        counts = f"{len(self.rows)} numbers, {len(self.figures)} figures"
+        counts = f"numbers: {len(self.rows)}, figures: {len(self.figures)}"
         digest = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        display({DIGEST: digest, "text/plain": f"recorded: {counts}"}, raw=True)
+        display({DIGEST: digest, "text/plain": f"recorded {counts}"}, raw=True)
 
     def _circumstances(self) -> dict[str, Any]:
         context = self.context

@@ -3,6 +3,7 @@
 from inrkit.fields.activations import (
     DampedSine,
     Gaussian,
+    VariableSine,
     finer,
     gaussian,
     identity,
@@ -47,6 +48,14 @@ from inrkit.fields.mfn import (
 )
 from inrkit.fields.mlp import FINER, MLP, SIREN, SPDER, Gauss, encoded, evaluate, siren_gradient
 from inrkit.fields.normalization import SpectralNorm, WeightNorm
+from inrkit.fields.periodic import (
+    WIRE,
+    ComposedMLP,
+    GaborLayer,
+    MetaSin,
+    MetaSinMLP,
+    ModulatedSIREN,
+)
 from inrkit.fields.stack import count_parameters, join, stack, unstack
 
 __all__ = [
@@ -55,9 +64,11 @@ __all__ = [
     "RBF",
     "SIREN",
     "SPDER",
+    "WIRE",
     "Cell",
     "Completed",
     "Completer",
+    "ComposedMLP",
     "ConditionalDecoder",
     "ConvEncoder",
     "DampedSine",
@@ -66,6 +77,7 @@ __all__ = [
     "FourierFilter",
     "FourierMFN",
     "GaborFilter",
+    "GaborLayer",
     "GaborMFN",
     "Hypernetwork",
     "INSPConvLayer",
@@ -75,11 +87,15 @@ __all__ = [
     "InjectedSIREN",
     "LinearFusion",
     "MLPFusion",
+    "MetaSin",
+    "MetaSinMLP",
+    "ModulatedSIREN",
     "NormFusion",
     "PartialConv2d",
     "SetEncoder",
     "SpectralNorm",
     "Transformed",
+    "VariableSine",
     "WeightNorm",
     "FourierFeatures",
     "Gauss",

@@ -107,6 +107,37 @@ def finer(u: Tensor) -> Tensor:
     return torch.sin((u.abs() + 1) * u)
 
 
+class VariableSine(torch.nn.Module):
+    r"""The activation :math:`\sin(\omega\,(|z| + 1)\,z)` of :math:`u = \omega z`.
+
+    FINER's, with the frequency factor outside: the period shortens with the size of the unscaled
+    z. With :math:`\omega = 1` it is :func:`finer`.
+
+    Args:
+        omega: the factor :math:`\omega` that u has in it already.
+        frozen: whether derivatives take :math:`|z| + 1` for a constant, as in the released code;
+            the supplement's are :math:`(2|z| + 1) \cos(\omega\,(|z| + 1)\,z)`.
+    """
+
+    def __init__(self, omega: float, *, frozen: bool = False):
+        super().__init__()
+        self.omega, self.frozen = omega, frozen
+
+    def forward(self, u: Tensor) -> Tensor:
+        size = u.abs() / self.omega
+        return torch.sin(((size.detach() if self.frozen else size) + 1) * u)
+
+    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The activation and its derivative by u."""
+        size = u.abs() / self.omega
+        phase = (size + 1) * u
+        factor = size if self.frozen else 2 * size
+        return torch.sin(phase), (factor + 1) * torch.cos(phase)
+
+    def extra_repr(self) -> str:
+        return f"omega={self.omega:g}, frozen={self.frozen}"
+
+
 @elementwise
 def gaussian(u: Tensor) -> Tensor:
     r"""The bell :math:`\exp(-u^2)`, and zero where that is below 1e-20.

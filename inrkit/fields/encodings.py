@@ -18,15 +18,18 @@ class PositionalEncoding(nn.Module):
     Args:
         in_features: number of coordinates d.
         bands: number of frequencies L; there are d (1 + 2L) features.
+        lowest: the first frequency, in radians a unit; FINER's comparison has 1 instead of
+            :math:`\pi`.
     """
 
-    def __init__(self, in_features: int, *, bands: int = 7):
+    def __init__(self, in_features: int, *, bands: int = 7, lowest: float = pi):
         super().__init__()
         self.out_features = in_features * (1 + 2 * bands)
+        self.lowest = lowest
         self.register_buffer("octaves", 2 ** torch.arange(bands))
 
     def forward(self, x: Tensor) -> Tensor:
-        u = (pi * x.unsqueeze(-1) * self.octaves).flatten(-2)
+        u = (self.lowest * x.unsqueeze(-1) * self.octaves).flatten(-2)
         return torch.cat([x, torch.sin(u), torch.cos(u)], dim=-1)
 
 

@@ -18,7 +18,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from inrkit.fields.activations import DampedSine, finer, log_abs, one, sqrt_abs
+from inrkit.fields.activations import DampedSine, VariableSine, log_abs, one, sqrt_abs
 from inrkit.fields.arithmetic import COORDINATES
 
 try:
@@ -28,8 +28,7 @@ try:
 except ImportError:
     triton = constexpr = None
 
-# (phi, its name in the kernels), and the same for the damping of a DampedSine
-ACTIVATIONS = [(torch.sin, "sin"), (finer, "finer")]
+# names in the kernels of a DampedSine, by its damping
 DAMPINGS = [(one, "sin"), (sqrt_abs, "sqrt_abs"), (log_abs, "log_abs")]
 
 PROGRAMS = 512  # that share the rows of a sum over them: several for each multiprocessor
@@ -62,13 +61,13 @@ def _log_abs(u):
 
 
 @_jit
-def _finer(u):
-    size = tl.abs(u)
+def _finer(u, growth):
+    size = growth * tl.abs(u)
     return tl.sin((size + 1) * u), tl.cos((size + 1) * u) * (2 * size + 1)
 
 
 @_jit
-def _value_and_slope(u, PHI: constexpr):
+def _value_and_slope(u, growth, PHI: constexpr):
     if PHI == "sin":
         value, slope = _sin(u)
     elif PHI == "sqrt_abs":
@@ -76,7 +75,7 @@ def _value_and_slope(u, PHI: constexpr):
     elif PHI == "log_abs":
         value, slope = _log_abs(u)
     else:
-        value, slope = _finer(u)
+        value, slope = _finer(u, growth)
     return value, slope
 
 
@@ -121,6 +120,7 @@ def _forward_kernel(
     slope,  # (signals, rows, n_out)
     rows,
     omega,
+    growth,
     n_in: constexpr,
     n_out: constexpr,
     SHARED: constexpr,
@@ -143,7 +143,7 @@ def _forward_kernel(
         W = _load(weight, j, k, n_out, n_in)
         u = _dot(_load(x, i, k, left, n_in), tl.trans(W), u, PRECISION)
     b = tl.load(bias + signal * n_out + j, mask=j < n_out, other=0.0)
-    y, dy = _value_and_slope(omega * (u + b[None, :]), PHI)
+    y, dy = _value_and_slope(omega * (u + b[None, :]), growth, PHI)
     _store(value + start * n_out, y, i, j, left, n_out)
     _store(slope + start * n_out, dy, i, j, left, n_out)
 
@@ -257,18 +257,20 @@ def _matrices(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _name(activation: Callable) -> str | None:
-    table = ACTIVATIONS
-    if type(activation) is DampedSine:
-        table, activation = DAMPINGS, activation.damping
-    return next((name for known, name in table if known is activation), None)
+    if activation is torch.sin:
+        return "sin"
+    if type(activation) is VariableSine:
+        return None if activation.frozen else "finer"
+    damping = activation.damping if type(activation) is DampedSine else None
+    return next((name for known, name in DAMPINGS if known is damping), None)
 
 
 def supports(activation: Callable[[Tensor], Tensor], *tensors: Tensor) -> bool:
     """Whether there are kernels for this activation, and these tensors can be passed to them.
 
     Args:
-        activation: :func:`torch.sin`, ``finer``, or a :class:`DampedSine` with the damping ``one``,
-            ``sqrt_abs`` or ``log_abs``.
+        activation: :func:`torch.sin`, a :class:`VariableSine`, or a :class:`DampedSine` with the
+            damping ``one``, ``sqrt_abs`` or ``log_abs``.
         tensors: of single precision and on a CUDA device, or anywhere if Triton's interpreter is
             on.
     """
@@ -311,13 +313,14 @@ def forward(
     leading = torch.broadcast_shapes(x.shape[:-2], signals)
     value = x.new_empty(*leading, x.shape[-2], n_out)
     slope = torch.empty_like(value)
+    growth = 1 / activation.omega if type(activation) is VariableSine else 0.0
     # 16 values a thread: with 32, sine and cosine take all registers, and half the threads fit
     rows, sides = matrices.shape[1], (64, _width(n_out, 64), _width(n_in, 32))
     _launch(
         _forward_kernel,
         (ceil(rows / sides[0]) * ceil(n_out / sides[1]), signals.numel()),
         (matrices, weight, bias, value, slope),
-        *(rows, float(omega), n_in, n_out),
+        *(rows, float(omega), growth, n_in, n_out),
         sides=sides,
         num_warps=8,
         SHARED=len(matrices) == 1,

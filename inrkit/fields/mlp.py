@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inrkit.fields.activations import DampedSine, Gaussian, finer, identity, sqrt_abs
+from inrkit.fields.activations import DampedSine, Gaussian, VariableSine, identity, sqrt_abs
 from inrkit.fields.fused import chain
 from inrkit.fields.layers import Layer, uniform_
 
@@ -172,7 +172,10 @@ class SPDER(_Sinusoidal):
 class FINER(_Sinusoidal):
     r"""Flexible spectral-bias tuning network (Liu et al. 2024).
 
-    .. math:: \phi_i(x_i) = \sin((|u| + 1)\,u), \qquad u = \omega_0 (W_i x_i + b_i)
+    .. math:: \phi_i(x_i) = \sin(\omega_0\,(|z| + 1)\,z), \qquad z = W_i x_i + b_i
+
+    The supplement prints :math:`\sin((|x| + 1)\,x)` without :math:`\omega_0`; in the released code
+    the factor is that of the unscaled z.
 
     Weights start as SIREN's. The biases of the first layer start from U(-k, k): the larger the
     range k, the higher the frequencies that lie near.
@@ -184,6 +187,7 @@ class FINER(_Sinusoidal):
         hidden_layers: number of activated layers.
         omega_0: frequency factor of every activated layer.
         bias_range: k of the first layer; the default is that of the authors' image experiments.
+        frozen: whether derivatives take :math:`|z| + 1` for a constant, as in the released code.
     """
 
     def __init__(
@@ -195,6 +199,7 @@ class FINER(_Sinusoidal):
         hidden_layers: int = 4,
         omega_0: float = 30.0,
         bias_range: float = sqrt(0.5),
+        frozen: bool = False,
     ):
         super().__init__(
             in_features,
@@ -202,7 +207,7 @@ class FINER(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=finer,
+            activation=VariableSine(omega_0, frozen=frozen),
         )
         uniform_(self.layers[0].bias, bias_range)
 

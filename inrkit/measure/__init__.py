@@ -1,4 +1,5 @@
-"""Measurement: metrics, geometry, intervals, initialization, activations, spectra, cost."""
+"""Measurement: metrics, geometry, intervals, initialization, activations, spectra,
+tangent kernels, cost."""
 
 from inrkit.measure.activations import (
     LayerRecord,
@@ -44,6 +45,16 @@ from inrkit.measure.metrics import (
     ssim,
     to_8bit,
 )
+from inrkit.measure.ntk import (
+    Eigen,
+    eigen,
+    mean_product,
+    ntk,
+    ntk_by_layer,
+    ntk_diagonal,
+    shallow_kernel,
+)
+from inrkit.measure.perceptual import LPIPS, lpips
 from inrkit.measure.spectra import (
     LineSpectrum,
     amplitude_spectrum,
@@ -56,7 +67,9 @@ __all__ = [
     "contraction_bound",
     "jacobian_norms",
     "Bounds",
+    "Eigen",
     "Interval",
+    "LPIPS",
     "LayerRecord",
     "LineSpectrum",
     "PeakMemory",
@@ -72,6 +85,7 @@ __all__ = [
     "capture",
     "chamfer",
     "correlation",
+    "eigen",
     "eikonal_error",
     "exact_8bit_share",
     "fixed_point",
@@ -82,9 +96,14 @@ __all__ = [
     "ks_distance",
     "layer_spectrum",
     "lipschitz_bound",
+    "lpips",
     "mean_curvature",
+    "mean_product",
     "mse",
     "normal_consistency",
+    "ntk",
+    "ntk_by_layer",
+    "ntk_diagonal",
     "paired_interval",
     "peak_memory",
     "peak_ratios",
@@ -94,6 +113,7 @@ __all__ = [
     "psnr_from_mse",
     "radial_average",
     "relative_error",
+    "shallow_kernel",
     "share_near",
     "sine_of_gaussian_cdf",
     "sine_of_gaussian_pdf",

@@ -221,7 +221,7 @@ def solve(
                     f"a fixed point needs a map that keeps the shape, this one takes "
                     f"{tuple(z.shape)} to {tuple(fz.shape)}"
                 )
-            now = _norm(fz - z, axes) / _norm(fz, axes).clamp(min=torch.finfo(z.dtype).tiny)
+            now = _residual(fz, fz - z, axes)
             value = torch.where(_over(converged, axes), value, fz) if done else fz
             residual = torch.where(converged, residual, now)
             steps += ~converged
@@ -233,8 +233,11 @@ def solve(
     return Solution(value.detach(), residual, steps, converged)
 
 
-def _norm(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=axes)
+def _residual(fz: Tensor, change: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The relative change; infinite where iterates are no longer finite, or their norm is not."""
+    size, moved = (torch.linalg.vector_norm(x, dim=axes) for x in (fz, change))
+    relative = moved / size.clamp(min=torch.finfo(size.dtype).tiny)
+    return torch.where(size.isfinite(), relative, torch.inf)
 
 
 def _over(converged: Tensor, axes: tuple[int, ...]) -> Tensor:

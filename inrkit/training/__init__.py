@@ -21,6 +21,7 @@ from inrkit.training.losses import (
     total_variation,
 )
 from inrkit.training.occupancy import Occupancy
+from inrkit.training.radiance import Radiance
 from inrkit.training.reuse import Reusing
 from inrkit.training.schedules import Ramp, Scheduled
 
@@ -38,6 +39,7 @@ __all__ = [
     "Occupancy",
     "Pretraining",
     "Prior",
+    "Radiance",
     "Ramp",
     "Regression",
     "Reusing",

@@ -11,6 +11,8 @@ from inrkit.fields import (
     RBF,
     SIREN,
     SPDER,
+    WIRE,
+    ComposedMLP,
     FourierFeatures,
     FourierMFN,
     GaborMFN,
@@ -18,10 +20,13 @@ from inrkit.fields import (
     HashGrid,
     ImplicitField,
     InjectedSIREN,
+    MetaSinMLP,
+    ModulatedSIREN,
     PositionalEncoding,
     count_parameters,
     encoded,
     evaluate,
+    finer,
     log_abs,
     siren_gradient,
     sqrt_abs,
@@ -40,6 +45,10 @@ MODELS = {
     "SPDER": lambda: SPDER(2, 3, width=7, hidden_layers=2),
     "FINER": lambda: FINER(2, 3, width=7, hidden_layers=2, omega_0=3.0),
     "Gauss": lambda: Gauss(2, 3, width=7, hidden_layers=2, scale=3.0),
+    "WIRE": lambda: WIRE(2, 3, width=5, hidden_layers=2, omega=3.0, scale=1.0),
+    "MPA": lambda: ModulatedSIREN(2, 3, width=7, hidden_layers=2, omega_0=3.0, code=4),
+    "MetaSin": lambda: MetaSinMLP(2, 3, width=7, hidden_layers=2, components=3),
+    "SC-MLP": lambda: ComposedMLP(2, 3, width=7, hidden_layers=2, highest=4.0),
     "Fourier MFN": lambda: FourierMFN(2, 3, width=7, layers=2, scale=3.0),
     "Gabor MFN": lambda: GaborMFN(2, 3, width=7, layers=2, scale=3.0),
     "injected SIREN": lambda: InjectedSIREN(2, 3, width=7, layers=2, scale=3.0),
@@ -71,7 +80,7 @@ def test_forward_passes_are_the_equations():
         (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
         (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
         (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
-        (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u) + 1) * u)),
+        (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u / 30) + 1) * u)),
         (Gauss(2, 1, width=9, scale=2.0), 1.0, lambda u: np.exp(-((2 * u) ** 2))),
         (MLP(2, 1, width=9), 1.0, lambda u: np.maximum(u, 0)),
     ]
@@ -132,6 +141,12 @@ def test_positional_encoding_frequencies():
     assert found == {round(float(v), 12) for v in expected}
 
 
+def test_positional_encoding_starts_where_it_is_told():
+    x = torch.tensor([[0.3]], dtype=torch.float64)
+    found = PositionalEncoding(1, bands=2, lowest=1.0)(x)[0].tolist()
+    assert found == pytest.approx([0.3, *np.sin([0.3, 0.6]), *np.cos([0.3, 0.6])])
+
+
 def test_fourier_features_are_gaussian():
     torch.manual_seed(2)
     frequencies = FourierFeatures(2, features=4000, scale=3.0).frequencies / (2 * torch.pi)
@@ -178,6 +193,24 @@ def test_siren_gradient_is_equation_seven():
     automatic = torch.stack([torch.autograd.functional.jacobian(model, p) for p in x])
     assert torch.allclose(siren_gradient(model, x), automatic, rtol=1e-10)
     assert torch.allclose(gradient(model, x)[1], automatic, rtol=1e-10)
+
+
+def test_finer_without_a_frequency_factor_is_the_supplements():
+    torch.manual_seed(4)
+    model, x = FINER(2, 1, width=8, omega_0=1.0), torch.rand(5, 2)
+    literal = MLP(2, 1, width=8, activation=finer)
+    literal.load_state_dict(model.state_dict())
+    torch.testing.assert_close(literal(x), model(x))
+
+
+def test_a_frozen_factor_is_a_constant_in_the_backward_pass():
+    layers = FINER(1, 1, width=8, hidden_layers=1, omega_0=3.0, frozen=True).double().layers
+    x = torch.linspace(-1, 1, 7, dtype=torch.float64).reshape(-1, 1).requires_grad_()
+    z = layers[0].weight.mT * x + layers[0].bias
+    slope = 3 * (z.abs() + 1) * torch.cos(3 * (z.abs() + 1) * z)
+    (found,) = torch.autograd.grad(layers[1](layers[0](x)).sum(), x)
+    expected = (slope * layers[0].weight.mT * layers[1].weight).sum(-1, keepdim=True)
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_literal_reading_of_spder_differs():

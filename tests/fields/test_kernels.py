@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from inrkit.calculus import value_and_slope
-from inrkit.fields.activations import DampedSine, finer, log_abs, one, sqrt_abs, sqrt_relu
+from inrkit.fields.activations import (
+    DampedSine,
+    VariableSine,
+    log_abs,
+    one,
+    sqrt_abs,
+    sqrt_relu,
+)
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -20,7 +27,7 @@ PHI = {
     "one": (DampedSine(one), torch.sin),
     "sqrt_abs": (DampedSine(sqrt_abs), lambda u: u.sin() * u.abs().sqrt()),
     "log_abs": (DampedSine(log_abs), lambda u: u.sin() * u.abs().log()),
-    "finer": (finer, lambda u: ((u.abs() + 1) * u).sin()),
+    "finer": (VariableSine(4.0), lambda u: ((u.abs() / 4 + 1) * u).sin()),
 }
 
 # shapes of x and of the weights

@@ -151,6 +151,13 @@ def test_what_does_not_converge_is_said():
     assert not unfinished.converged and int(unfinished.steps) == 2
 
 
+def test_iterates_beyond_all_numbers_have_not_converged():
+    matrix = contraction(6, norm=16.0)
+    start = 10 * torch.randn(100, 6).double()
+    found = solve(lambda z: z @ matrix.mT + 1, start, limit=600, per_sample=True)
+    assert not found.converged.any() and (found.residual > 0.1).all()
+
+
 def test_one_sample_may_fail_and_the_others_not():
     slope = torch.tensor([[0.5], [-1.5]]).double()
     found = solve(lambda z: 1 + slope * z, torch.zeros(2, 4).double(), per_sample=True)
