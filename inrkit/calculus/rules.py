@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inrkit.calculus.jet import RULES, Jet, from_rows, multiply, rule, trained
+from inrkit.calculus.jet import RULES, Jet, UnknownOperation, from_rows, multiply, rule, trained
 from inrkit.calculus.series import SERIES
 
 
@@ -114,6 +114,19 @@ def _sum(x, dim, keepdim=False):
 @rule("mean")
 def _mean(x, dim, keepdim=False):
     return Jet(x.coefficients.mean(_behind(dim, x.ndim), keepdim=keepdim), x.truncation)
+
+
+@rule("linalg_vector_norm")
+def _length(x, ord=2, dim=None, keepdim=False):
+    if ord != 2 or dim is None:
+        raise UnknownOperation("there is a Taylor rule for the Euclidean length along an axis only")
+    return _mul(x, x).sum(dim, keepdim=keepdim).sqrt()
+
+
+@rule("hypot")
+def _hypot(x, y):
+    squares = [_mul(z, z) if isinstance(z, Jet) else z * z for z in (x, y)]
+    return _add(*squares).sqrt()
 
 
 @rule("prod")

@@ -23,6 +23,19 @@ from inrkit.fields.hyper import (
     SetEncoder,
 )
 from inrkit.fields.implicit import FixedPointCache, ImplicitField
+from inrkit.fields.insp import (
+    INSPNet,
+    LinearFusion,
+    MLPFusion,
+    NormFusion,
+    Transformed,
+    gaussian_terms,
+    heat_step,
+    multiplicities,
+    order_scales,
+    polynomial,
+)
+from inrkit.fields.insp_conv import INSPConvLayer, INSPConvNet, cell_averages
 from inrkit.fields.layers import Layer, affine
 from inrkit.fields.mfn import (
     Cell,
@@ -43,7 +56,7 @@ from inrkit.fields.periodic import (
     MetaSinMLP,
     ModulatedSIREN,
 )
-from inrkit.fields.stack import count_parameters, stack, unstack
+from inrkit.fields.stack import count_parameters, join, stack, unstack
 
 __all__ = [
     "FINER",
@@ -67,14 +80,21 @@ __all__ = [
     "GaborLayer",
     "GaborMFN",
     "Hypernetwork",
+    "INSPConvLayer",
+    "INSPConvNet",
+    "INSPNet",
     "ImplicitField",
     "InjectedSIREN",
+    "LinearFusion",
+    "MLPFusion",
     "MetaSin",
     "MetaSinMLP",
     "ModulatedSIREN",
+    "NormFusion",
     "PartialConv2d",
     "SetEncoder",
     "SpectralNorm",
+    "Transformed",
     "VariableSine",
     "WeightNorm",
     "FourierFeatures",
@@ -84,14 +104,21 @@ __all__ = [
     "Layer",
     "PositionalEncoding",
     "affine",
+    "cell_averages",
     "count_parameters",
     "encoded",
     "evaluate",
     "finer",
     "gaussian",
+    "gaussian_terms",
+    "heat_step",
     "identity",
+    "join",
     "log_abs",
+    "multiplicities",
     "one",
+    "order_scales",
+    "polynomial",
     "siren_gradient",
     "sqrt_abs",
     "sqrt_relu",

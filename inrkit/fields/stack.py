@@ -51,9 +51,18 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
     return _rebuild(models[0], stacked)
 
 
-def unstack(model: nn.Module, index: int) -> nn.Module:
-    """The field at ``index`` of a stack, on its own."""
+def unstack(model: nn.Module, index: int | slice) -> nn.Module:
+    """The field at ``index`` of a stack, on its own; the stack of some of them, for a slice."""
     return _rebuild(model, {name: t.detach()[index].clone() for name, t in _tensors(model).items()})
+
+
+def join(stacks: Sequence[nn.Module]) -> nn.Module:
+    """One stack of all the fields of several, in their order."""
+    if not stacks:
+        raise ValueError("join needs at least one stack")
+    named = [_tensors(model) for model in stacks]
+    joined = {name: torch.cat([t[name].detach() for t in named]) for name in named[0]}
+    return _rebuild(stacks[0], joined)
 
 
 def count_parameters(model: nn.Module) -> int:

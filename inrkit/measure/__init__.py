@@ -12,6 +12,7 @@ from inrkit.measure.activations import (
     share_near,
     stationary_points,
 )
+from inrkit.measure.classifiers import principal_components, support_vectors
 from inrkit.measure.contraction import contraction_bound, jacobian_norms
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
 from inrkit.measure.geometry import (
@@ -19,6 +20,7 @@ from inrkit.measure.geometry import (
     eikonal_error,
     gradient_norms,
     iou,
+    mean_curvature,
     normal_consistency,
     points_near,
 )
@@ -95,6 +97,7 @@ __all__ = [
     "layer_spectrum",
     "lipschitz_bound",
     "lpips",
+    "mean_curvature",
     "mean_product",
     "mse",
     "normal_consistency",
@@ -105,6 +108,7 @@ __all__ = [
     "peak_memory",
     "peak_ratios",
     "points_near",
+    "principal_components",
     "psnr",
     "psnr_from_mse",
     "radial_average",
@@ -115,6 +119,7 @@ __all__ = [
     "sine_of_gaussian_pdf",
     "ssim",
     "stationary_points",
+    "support_vectors",
     "step_times",
     "to_8bit",
     "variance_recursion",

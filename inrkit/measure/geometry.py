@@ -7,7 +7,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from inrkit.calculus import gradient
+from inrkit.calculus import gradient, partials
 from inrkit.measure.metrics import as_array
 from inrkit.signals.meshes import OrientedPoints
 
@@ -86,3 +86,26 @@ def gradient_norms(field: Callable[[Tensor], Tensor], coords: Tensor) -> Tensor:
 def eikonal_error(norms: Tensor) -> float:
     r"""Median of :math:`\bigl| |\nabla\Phi| - 1 \bigr|`, 0 for a signed distance."""
     return (norms - 1).abs().median().item()
+
+
+def mean_curvature(field: Callable[[Tensor], Tensor], coords: Tensor) -> Tensor:
+    r"""Mean curvature of a scalar field's level set through each point, ``(n, 3)`` to ``(n,)``.
+
+    .. math:: H = \tfrac12 \nabla \cdot \frac{\nabla\Phi}{|\nabla\Phi|}
+              = \frac{|g|^2 \operatorname{tr} B - g^\top B g}{2 |g|^3}
+
+    with the gradient g and the Hessian B; :math:`1/r` for a sphere whose field grows outwards.
+    """
+    with torch.no_grad():
+        found = partials(field, coords, 2)
+    units = [tuple(int(i == k) for k in range(3)) for i in range(3)]
+    g = torch.stack([found[unit][..., 0] for unit in units], dim=-1)
+    bend = torch.stack([
+        torch.stack([found[tuple(a + b for a, b in zip(first, second, strict=True))][..., 0]
+                     for second in units], dim=-1)
+        for first in units
+    ], dim=-2)  # fmt: skip
+    length = torch.linalg.vector_norm(g, dim=-1)
+    trace = bend.diagonal(dim1=-2, dim2=-1).sum(-1)
+    along = (g.unsqueeze(-2) @ bend @ g.unsqueeze(-1))[..., 0, 0]
+    return (length**2 * trace - along) / (2 * length**3)

@@ -56,11 +56,22 @@ COLOURS = {
     "PConv CNN": PURPLE,
     "CNN": VERMILLION,
     "Mean colour": GREY,
+    "exact": BLACK,
+    "bound": GREY,
+    "Chebyshev": BLUE,
+    "Taylor": VERMILLION,
+    "INSP-Net": BLUE,
+    "INSP-ConvNet": BLUE,
+    "Depthwise CNN": VERMILLION,
+    "field": BLUE,
+    "Sobel": VERMILLION,
+    "Prewitt": ORANGE,
 }
 DASHES = {
     **dict.fromkeys(("SIREN+PE", "ELU", "RBF", "Gabor-iMFN", "CNP", "CNN"), "--"),
     **dict.fromkeys(("SELU", "Fourier-MFN", "Gabor-MFN", "forward", "Anderson", "Broyden"), ":"),
-    **dict.fromkeys(("Sine set", "PConv CNN"), ":"),
+    **dict.fromkeys(("Sine set", "PConv CNN", "bound"), ":"),
+    **dict.fromkeys(("Taylor", "Sobel", "Depthwise CNN"), "--"),
     **dict.fromkeys(("FINER", "Gauss", "Fourier-iMFN", "iSIREN", "ReLU set", "Mean colour"), "-."),
 }
 

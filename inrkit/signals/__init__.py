@@ -3,6 +3,7 @@
 from inrkit.signals.cameras import Camera, Rays, Views, blender_views, orbit, views
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.images import image
+from inrkit.signals.labelled import LabelledImages, labelled_images
 from inrkit.signals.meshes import Mesh, OrientedPoints, Placement, mesh, point_cloud
 from inrkit.signals.registry import (
     DataError,
@@ -35,6 +36,7 @@ __all__ = [
     "Camera",
     "DataError",
     "Item",
+    "LabelledImages",
     "Mesh",
     "OrientedPoints",
     "Placement",
@@ -63,6 +65,7 @@ __all__ = [
     "image",
     "importance",
     "items",
+    "labelled_images",
     "locate",
     "mesh",
     "orbit",

@@ -1,6 +1,8 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
+from inrkit.training.classification import Classification
+from inrkit.training.collection import fit_collection
 from inrkit.training.completion import Completion, random_masks
 from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, perturbed
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
@@ -26,6 +28,7 @@ from inrkit.training.schedules import Ramp, Scheduled
 __all__ = [
     "Blurred",
     "CheckpointError",
+    "Classification",
     "Completion",
     "Fit",
     "Helmholtz",
@@ -47,6 +50,7 @@ __all__ = [
     "Wave",
     "chunk_rows",
     "fit",
+    "fit_collection",
     "gradient_regression",
     "hessian_frobenius",
     "laplacian_regression",

@@ -13,10 +13,11 @@ from inrkit.measure import (
     eikonal_error,
     gradient_norms,
     iou,
+    mean_curvature,
     normal_consistency,
     points_near,
 )
-from inrkit.signals import OrientedPoints, Sphere
+from inrkit.signals import OrientedPoints, Sphere, Torus
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,17 @@ def test_a_distance_has_no_eikonal_error_and_twice_a_distance_has_one():
 
     assert eikonal_error(gradient_norms(distance, points)) < 1e-6
     assert eikonal_error(gradient_norms(lambda x: 2 * distance(x), points)) == pytest.approx(1)
+
+
+def test_mean_curvature_of_sphere_torus_and_any_function_of_their_distance():
+    torch.manual_seed(0)
+    direction = torch.nn.functional.normalize(torch.randn(30, 3, dtype=torch.float64), dim=-1)
+    sphere = Sphere(0.4)
+    for field in (sphere.distance, lambda x: torch.tanh(3 * sphere.distance(x))):
+        found = mean_curvature(field, 0.4 * direction)
+        assert torch.allclose(found, torch.full((30,), 2.5, dtype=torch.float64))
+    torus, tube, turn = Torus(), *(2 * torch.pi * torch.rand(2, 30, dtype=torch.float64))
+    axis = torus.major + torus.minor * tube.cos()
+    points = torch.stack([axis * turn.cos(), axis * turn.sin(), torus.minor * tube.sin()], -1)
+    known = (1 / torus.minor + tube.cos() / axis) / 2  # the two principal curvatures
+    assert torch.allclose(mean_curvature(torus.distance, points), known)

@@ -1,0 +1,113 @@
+"""Thousands of fields, one a signal: fitted in groups, kept in one file."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from inrkit.fields import join, stack, unstack
+from inrkit.training import checkpoint as checkpoints
+from inrkit.training.checkpoint import CheckpointError
+from inrkit.training.fit import fit
+from inrkit.training.losses import Regression
+from inrkit.training.progress import Progress
+
+
+def fit_collection(
+    build: Callable[[], nn.Module],
+    coords: Tensor,
+    values: Tensor,
+    *,
+    steps: int,
+    lr: float,
+    group: int = 16,
+    shared: bool = False,
+    seed: int = 0,
+    file: Path | None = None,
+    progress: bool = True,
+    name: str = "fields",
+) -> nn.Module:
+    """A field for each of many signals on the same coordinates, as one stack.
+
+    Groups are fitted as stacks. A stopped run goes on within the group where it stopped; what is
+    complete is kept in one file with a checksum, and not fitted again.
+
+    Args:
+        build: makes a network; called once a signal.
+        coords: ``(n, d)``.
+        values: ``(N, n, c)``.
+        steps, lr: of each fit, by Adam.
+        group: signals at a time; 16 small networks fit into a core's cache.
+        shared: whether all start from the same weights, or each from its own.
+        seed: of the first signal's weights; of the others, the numbers that follow.
+        file: ``NAME.pt`` becomes ``NAME.<digest>.pt``, which names all that determines the fields.
+        progress: whether to draw a progress bar.
+        name: what the bar calls the fields.
+
+    Returns:
+        a module whose parameters have N as their first axis, on the device of the coordinates.
+
+    Raises:
+        ValueError: there is no signal.
+        CheckpointError: the file is damaged.
+    """
+    if len(values) == 0:
+        raise ValueError("a collection needs at least one signal")
+
+    def group_of(first: int) -> nn.Module:
+        indices = range(first, min(first + group, len(values)))
+        with torch.random.fork_rng():
+            models = [_seeded(build, seed if shared else seed + i) for i in indices]
+        return stack(models).to(coords.device)
+
+    if file is not None:
+        settings = (steps, lr, len(values), shared, seed)
+        about = checkpoints.digest(group_of(0), Regression(coords, values), settings)
+        file = file.with_suffix(f".{about}.pt")
+        kept = _load(file, group_of(0), len(values), coords.device)
+        if kept is not None:
+            return kept
+    parts, firsts = [], range(0, len(values), group)
+    bar = Progress(name, len(firsts), 0, progress)
+    for done, first in enumerate(firsts, start=1):
+        loss = Regression(coords, values[first : first + group])
+        unfinished = file.with_name(f"{file.stem}-group{first}.pt") if file else None
+        result = fit(group_of(first), loss, steps=steps, lr=lr, checkpoint=unfinished,
+                     progress=False)  # fmt: skip
+        parts.append(result.model)
+        bar.report(done, result.losses[-1].mean().item())
+    bar.close()
+    whole = join(parts)
+    if file is not None:
+        state = whole.state_dict()
+        checkpoints.save(file, {"state": state, "sha256": _sum(state)})
+        for unfinished in file.parent.glob(f"{file.stem}-group*.pt"):
+            unfinished.unlink()
+    return whole
+
+
+def _seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build()
+
+
+def _load(file: Path, example: nn.Module, count: int, device: torch.device) -> nn.Module | None:
+    found = checkpoints.load(file, device)
+    if found is None:
+        return None
+    if _sum(found["state"]) != found["sha256"]:
+        raise CheckpointError(f"{file} is damaged: its checksum is wrong; delete it")
+    repeats = -(-count // next(example.parameters()).shape[0])
+    whole = unstack(join([example] * repeats), slice(count))
+    whole.load_state_dict(found["state"])
+    return whole
+
+
+def _sum(state: dict[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(state):
+        total.update(name.encode())
+        total.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
