@@ -29,9 +29,9 @@ COLOURS = {
     "FINER": ORANGE,
     "Gauss": PURPLE,
     "PE-MLP": BLACK,
-    "WIRE": GREEN,
+    "WIRE": VERMILLION,
     "MPA": SKY,
-    "MS-MLP": VERMILLION,
+    "MS-MLP": PURPLE,
     "SC-MLP": GREY,
     "ReLU": BLACK,
     "ReLU+PE": ORANGE,
@@ -69,10 +69,11 @@ COLOURS = {
 }
 DASHES = {
     **dict.fromkeys(("SIREN+PE", "ELU", "RBF", "Gabor-iMFN", "CNP", "CNN"), "--"),
+    **dict.fromkeys(("WIRE", "MPA", "Taylor", "Sobel", "Depthwise CNN"), "--"),
     **dict.fromkeys(("SELU", "Fourier-MFN", "Gabor-MFN", "forward", "Anderson", "Broyden"), ":"),
-    **dict.fromkeys(("Sine set", "PConv CNN", "bound"), ":"),
-    **dict.fromkeys(("Taylor", "Sobel", "Depthwise CNN"), "--"),
+    **dict.fromkeys(("PE-MLP", "MS-MLP", "Sine set", "PConv CNN", "bound", "INSP-Net"), ":"),
     **dict.fromkeys(("FINER", "Gauss", "Fourier-iMFN", "iSIREN", "ReLU set", "Mean colour"), "-."),
+    **dict.fromkeys(("SC-MLP", "INSP-ConvNet", "Prewitt"), "-."),
 }
 
 
