@@ -12,7 +12,6 @@ from inrkit.measure.activations import (
     share_near,
     stationary_points,
 )
-from inrkit.measure.classifiers import principal_components, support_vectors
 from inrkit.measure.contraction import contraction_bound, jacobian_norms
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
 from inrkit.measure.geometry import (
@@ -108,7 +107,6 @@ __all__ = [
     "peak_memory",
     "peak_ratios",
     "points_near",
-    "principal_components",
     "psnr",
     "psnr_from_mse",
     "radial_average",
@@ -119,7 +117,6 @@ __all__ = [
     "sine_of_gaussian_pdf",
     "ssim",
     "stationary_points",
-    "support_vectors",
     "step_times",
     "to_8bit",
     "variance_recursion",
