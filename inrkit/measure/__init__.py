@@ -1,4 +1,4 @@
-"""Measurement: metrics, geometry, intervals, initialization, activations, spectra,
+"""Measurement: metrics, smoothness, geometry, intervals, initialization, activations, spectra,
 tangent kernels, cost."""
 
 from inrkit.measure.activations import (
@@ -54,6 +54,12 @@ from inrkit.measure.ntk import (
     shallow_kernel,
 )
 from inrkit.measure.perceptual import LPIPS, lpips
+from inrkit.measure.smoothness import (
+    PictureQuality,
+    between_pixels,
+    picture_quality,
+    second_differences,
+)
 from inrkit.measure.spectra import (
     LineSpectrum,
     amplitude_spectrum,
@@ -72,6 +78,7 @@ __all__ = [
     "LayerRecord",
     "LineSpectrum",
     "PeakMemory",
+    "PictureQuality",
     "StationaryPoints",
     "StepTimes",
     "Variances",
@@ -80,6 +87,7 @@ __all__ = [
     "amplitude_spectrum",
     "arcsine",
     "bandwidth",
+    "between_pixels",
     "bootstrap",
     "capture",
     "chamfer",
@@ -106,11 +114,13 @@ __all__ = [
     "paired_interval",
     "peak_memory",
     "peak_ratios",
+    "picture_quality",
     "points_near",
     "psnr",
     "psnr_from_mse",
     "radial_average",
     "relative_error",
+    "second_differences",
     "shallow_kernel",
     "share_near",
     "sine_of_gaussian_cdf",
