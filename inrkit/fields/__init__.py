@@ -35,7 +35,7 @@ from inrkit.fields.insp import (
     order_scales,
     polynomial,
 )
-from inrkit.fields.insp_conv import INSPConvLayer, INSPConvNet, cell_averages
+from inrkit.fields.insp_conv import DepthwiseConvNet, INSPConvLayer, INSPConvNet, cell_averages
 from inrkit.fields.layers import Layer, affine
 from inrkit.fields.mfn import (
     Cell,
@@ -56,7 +56,7 @@ from inrkit.fields.periodic import (
     MetaSinMLP,
     ModulatedSIREN,
 )
-from inrkit.fields.stack import count_parameters, join, stack, unstack
+from inrkit.fields.stack import count_parameters, join, parameter_vectors, stack, unstack
 
 __all__ = [
     "FINER",
@@ -72,6 +72,7 @@ __all__ = [
     "ConditionalDecoder",
     "ConvEncoder",
     "DampedSine",
+    "DepthwiseConvNet",
     "Explicit",
     "FixedPointCache",
     "FourierFilter",
@@ -118,6 +119,7 @@ __all__ = [
     "multiplicities",
     "one",
     "order_scales",
+    "parameter_vectors",
     "polynomial",
     "siren_gradient",
     "sqrt_abs",

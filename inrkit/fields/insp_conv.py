@@ -6,6 +6,7 @@ from those of its input, and all layers from the derivatives of the first field.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from math import sqrt
 
 import torch
@@ -68,29 +69,45 @@ class INSPConvLayer(nn.Module):
         Returns:
             :math:`D^\beta y'` up to degree R - K, ``(fewer rows, *signals, n, c')``.
         """
-        z = self.responses(derivatives)
-        mean, deviation = statistics(z[0])
-        value = functional.relu((z[:1] - mean) / deviation)
-        return torch.cat([value, torch.where(value > 0, z[1:] / deviation, 0)])
+        z = self.responses(derivatives).movedim(0, -2)  # as it lies in memory
+        mean, deviation = (found.unsqueeze(-2) for found in statistics(z[..., 0, :]))
+        value = functional.relu((z[..., :1, :] - mean) / deviation)
+        slopes = torch.where(value > 0, z[..., 1:, :] / deviation, 0)
+        return torch.cat([value, slopes], dim=-2).movedim(-2, 0)
 
     def responses(self, derivatives: Tensor) -> Tensor:
-        """The derivatives of z, before normalization, ``(fewer rows, *signals, n, c')``."""
+        """The derivatives of z, before normalization, ``(fewer rows, *signals, n, c')``.
+
+        One matrix product: a block is V theta where a derivative of z takes one of y, else zero.
+        """
         order = _order(len(derivatives), self.dimensions) - self.order
         if order < 0:
             raise ValueError(
                 f"a layer of order {self.order} needs as many derivatives of its input, got "
                 f"{len(derivatives)} of them"
             )
-        known = total_degree(self.dimensions, order + self.order).indices
-        row = {index: i for i, index in enumerate(known)}
-        matrix, rows = self.matrix(), []
-        for beta in total_degree(self.dimensions, order).indices:
-            chosen = [
-                row[tuple(a + b for a, b in zip(alpha, beta, strict=True))]
-                for alpha in total_degree(self.dimensions, self.order).indices
-            ]
-            rows.append(functional.linear(derivatives[chosen].movedim(0, -1).flatten(-2), matrix))
-        return torch.stack(rows)
+        sources = _sources(self.dimensions, order, self.order)
+        blocks = self.matrix().unflatten(-1, (self.operators.shape[0], -1)).movedim(1, 2)
+        joint = blocks.new_zeros(len(sources), len(blocks), len(derivatives), blocks.shape[-1])
+        for i, chosen in enumerate(sources):
+            joint[i, :, chosen] = blocks
+        together = derivatives.movedim(0, -2).flatten(-2)
+        z = functional.linear(together, joint.flatten(2).flatten(0, 1))
+        return z.unflatten(-1, (len(sources), -1)).movedim(-2, 0)
+
+
+@cache
+def _sources(dimensions: int, order: int, operators: int) -> list[list[int]]:
+    r"""For each :math:`\beta` the rows of :math:`D^{\alpha + \beta} y`, by :math:`\alpha`."""
+    known = total_degree(dimensions, order + operators).indices
+    row = {index: i for i, index in enumerate(known)}
+    return [
+        [
+            row[tuple(a + b for a, b in zip(alpha, beta, strict=True))]
+            for alpha in total_degree(dimensions, operators).indices
+        ]
+        for beta in total_degree(dimensions, order).indices
+    ]
 
 
 def statistics(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,3 +258,50 @@ def cell_averages(coords: Tensor, side: int, *, low: float = -1.0, high: float =
     if not (sizes > 0).all():
         raise ValueError(f"{int((sizes == 0).sum())} of {count} cells hold no point: take fewer")
     return members / sizes
+
+
+class DepthwiseConvNet(nn.Module):
+    r"""A convolutional network on pixels of the same structure as :class:`INSPConvNet`.
+
+    Filters of 3 x 3 pixels on each channel instead of operators, a linear map that mixes channels,
+    instance normalization and ReLU in each layer, then the same averages over cells and the same
+    linear map to the classes (the baseline of Xu et al. 2022, Table 1).
+
+    Args:
+        channels: c of the pictures.
+        classes: number of classes.
+        shape: rows and columns of the pictures.
+        averages: weights of the pixels in each cell, ``(cells, n)``; see :func:`cell_averages`.
+        layers: number of layers.
+        width: channels of each layer.
+        multiplier: filters a channel, of each layer.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        *,
+        shape: tuple[int, int],
+        averages: Tensor,
+        layers: int = 2,
+        width: int = 16,
+        multiplier: int = 4,
+    ):
+        super().__init__()
+        self.shape, stages = tuple(shape), []
+        for c in [channels, *[width] * (layers - 1)]:
+            stages += [
+                nn.Conv2d(c, c * multiplier, 3, padding=1, groups=c, bias=False),
+                nn.Conv2d(c * multiplier, width, 1, bias=False),
+                nn.InstanceNorm2d(width, eps=EPSILON),
+                nn.ReLU(),
+            ]
+        self.stages = nn.Sequential(*stages)
+        self.register_buffer("averages", averages)
+        self.head = nn.Linear(len(averages) * width, classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scores of the classes, ``(signals, classes)``, of pixels ``(signals, n, c)``."""
+        maps = self.stages(values.mT.unflatten(-1, self.shape)).flatten(-2).mT
+        return self.head((self.averages @ maps).flatten(-2))

@@ -22,7 +22,7 @@ def _persistent(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _rebuild(model: nn.Module, tensors: dict[str, torch.Tensor]) -> nn.Module:
-    result = deepcopy(model)
+    result = deepcopy(model, {id(t): t for t in _tensors(model).values()})  # all are replaced
     for name, tensor in tensors.items():
         owner, leaf = _owner(result, name)
         if isinstance(getattr(owner, leaf), nn.Parameter):
@@ -63,6 +63,11 @@ def join(stacks: Sequence[nn.Module]) -> nn.Module:
     named = [_tensors(model) for model in stacks]
     joined = {name: torch.cat([t[name].detach() for t in named]) for name in named[0]}
     return _rebuild(stacks[0], joined)
+
+
+def parameter_vectors(model: nn.Module) -> torch.Tensor:
+    """The weights of each field of a stack in one row, ``(signals, count)``."""
+    return torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=-1)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Measurement: metrics, geometry, intervals, initialization, activations, spectra,
+"""Measurement: metrics, smoothness, geometry, intervals, initialization, activations, spectra,
 tangent kernels, cost."""
 
 from inrkit.measure.activations import (
@@ -12,7 +12,6 @@ from inrkit.measure.activations import (
     share_near,
     stationary_points,
 )
-from inrkit.measure.classifiers import principal_components, support_vectors
 from inrkit.measure.contraction import contraction_bound, jacobian_norms
 from inrkit.measure.cost import PeakMemory, StepTimes, peak_memory, step_times
 from inrkit.measure.geometry import (
@@ -55,6 +54,12 @@ from inrkit.measure.ntk import (
     shallow_kernel,
 )
 from inrkit.measure.perceptual import LPIPS, lpips
+from inrkit.measure.smoothness import (
+    PictureQuality,
+    between_pixels,
+    picture_quality,
+    second_differences,
+)
 from inrkit.measure.spectra import (
     LineSpectrum,
     amplitude_spectrum,
@@ -73,6 +78,7 @@ __all__ = [
     "LayerRecord",
     "LineSpectrum",
     "PeakMemory",
+    "PictureQuality",
     "StationaryPoints",
     "StepTimes",
     "Variances",
@@ -81,6 +87,7 @@ __all__ = [
     "amplitude_spectrum",
     "arcsine",
     "bandwidth",
+    "between_pixels",
     "bootstrap",
     "capture",
     "chamfer",
@@ -107,19 +114,19 @@ __all__ = [
     "paired_interval",
     "peak_memory",
     "peak_ratios",
+    "picture_quality",
     "points_near",
-    "principal_components",
     "psnr",
     "psnr_from_mse",
     "radial_average",
     "relative_error",
+    "second_differences",
     "shallow_kernel",
     "share_near",
     "sine_of_gaussian_cdf",
     "sine_of_gaussian_pdf",
     "ssim",
     "stationary_points",
-    "support_vectors",
     "step_times",
     "to_8bit",
     "variance_recursion",

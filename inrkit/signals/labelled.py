@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ class LabelledImages:
     """Pictures of one size, each with the number of its class.
 
     Attributes:
-        name: of the data set.
+        name: of the file in the registry of data, or of the part that is drawn.
         images: ``(N, n, c)`` in [-1, 1].
         labels: ``(N,)``, from 0.
         shape: (rows, columns), whose product is n.
@@ -48,6 +48,10 @@ class LabelledImages:
         """Of the pixels, ``(n, 2)`` on [-1, 1]."""
         return grid(self.shape)
 
+    def first(self, n: int) -> "LabelledImages":
+        """The first n pictures, or all where there are fewer."""
+        return replace(self, images=self.images[:n].clone(), labels=self.labels[:n].clone())
+
     def picture(self, index: int) -> np.ndarray:
         """One picture as an array ``(rows, columns, c)`` in [0, 1]."""
         pixels = (self.images[index].double().numpy() + 1) / 2
@@ -68,7 +72,7 @@ def labelled_images(name: str, n_items: int | None = None, *, train: bool) -> La
     """
     if name not in READERS:
         raise ValueError(f"there are no labelled pictures {name!r}; known are {', '.join(READERS)}")
-    pixels, labels, classes, sha256 = READERS[name](n_items, train)
+    item, pixels, labels, classes, sha256 = READERS[name](n_items, train)
     available = len(pixels)
     if n_items is not None and not 1 <= n_items <= available:
         raise ValueError(f"n_items lies in 1 to {available} for {name}, got {n_items}")
@@ -76,16 +80,16 @@ def labelled_images(name: str, n_items: int | None = None, *, train: bool) -> La
     values = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1)
     values = values.reshape(len(pixels), pixels.shape[1] * pixels.shape[2], -1)
     return LabelledImages(
-        name, values, torch.from_numpy(labels.astype(np.int64)), pixels.shape[1:3], classes,
+        item, values, torch.from_numpy(labels.astype(np.int64)), pixels.shape[1:3], classes,
         sha256, available,
     )  # fmt: skip
 
 
 def _mnist(n_items: int | None, train: bool) -> tuple:
     part = "train" if train else "t10k"
-    path = locate(f"mnist/{part}-images-idx3-ubyte")
-    labels = read_idx(locate(f"mnist/{part}-labels-idx1-ubyte"))
-    return read_idx(path), labels, DIGITS, file_sha256(path)
+    item = f"mnist/{part}-images-idx3-ubyte"
+    path, labels = locate(item), read_idx(locate(f"mnist/{part}-labels-idx1-ubyte"))
+    return item, read_idx(path), labels, DIGITS, file_sha256(path)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -103,11 +107,11 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _cifar(n_items: int | None, train: bool) -> tuple:
-    path = locate("cifar10_subset/cifar10_10000_2000")
-    part = "train" if train else "test"
+    item, part = "cifar10_subset/cifar10_10000_2000", "train" if train else "test"
+    path = locate(item)
     with np.load(path) as arrays:
         pixels, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
-        return pixels, labels, tuple(map(str, arrays["classes"])), file_sha256(path)
+        return item, pixels, labels, tuple(map(str, arrays["classes"])), file_sha256(path)
 
 
 def _shapes(n_items: int | None, train: bool) -> tuple:
@@ -118,7 +122,7 @@ def _shapes(n_items: int | None, train: bool) -> tuple:
     labels = np.arange(count) % len(DRAWN)
     pixels = np.stack([_draw(DRAWN[label], chance) for label in labels])
     sha256 = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
-    return pixels, labels, DRAWN, sha256
+    return f"shapes, {'train' if train else 'test'}", pixels, labels, DRAWN, sha256
 
 
 def _draw(kind: str, chance: np.random.Generator) -> np.ndarray:

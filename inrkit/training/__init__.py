@@ -1,8 +1,8 @@
 """Training: losses, the one loop, checkpoints."""
 
 from inrkit.training.checkpoint import CheckpointError
-from inrkit.training.classification import Classification
-from inrkit.training.collection import fit_collection
+from inrkit.training.classification import Classification, predict
+from inrkit.training.collection import collection_partials, fit_collection
 from inrkit.training.completion import Completion, random_masks
 from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, perturbed
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
@@ -49,12 +49,14 @@ __all__ = [
     "Sum",
     "Wave",
     "chunk_rows",
+    "collection_partials",
     "fit",
     "fit_collection",
     "gradient_regression",
     "hessian_frobenius",
     "laplacian_regression",
     "perturbed",
+    "predict",
     "random_masks",
     "stepper",
     "total_variation",

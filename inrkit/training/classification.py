@@ -1,4 +1,4 @@
-"""The loss of classifiers."""
+"""The loss of classifiers, and what they answer."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,19 @@ class Classification:
         labels: y, ``(N,)``.
         batch: b.
         axis: of the items.
+
+    Raises:
+        ValueError: there is no item.
     """
 
     inputs: Tensor
     labels: Tensor
     batch: int
     axis: int = 0
+
+    def __post_init__(self):
+        if len(self.labels) == 0:
+            raise ValueError("a classifier needs at least one item to be trained on")
 
     def __len__(self) -> int:
         return self.batch
@@ -50,3 +57,15 @@ class _ClassificationStep:
         scores = model(self.loss.inputs.index_select(self.loss.axis, chosen))
         labels = self.loss.labels[chosen]
         return functional.cross_entropy(scores, labels, reduction="sum") / len(self)
+
+
+def predict(model: nn.Module, inputs: Tensor, *, axis: int = 0, size: int = 200) -> Tensor:
+    """The class with the highest score of each item, ``(N,)``.
+
+    Args:
+        inputs: what the model is given, items along ``axis``.
+        size: items at a time.
+    """
+    with torch.no_grad():
+        scores = [model(part) for part in inputs.split(size, dim=axis)]
+    return torch.cat(scores).argmax(-1)

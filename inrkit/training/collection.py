@@ -1,4 +1,4 @@
-"""Thousands of fields, one a signal: fitted in groups, kept in one file."""
+"""Thousands of fields, one a signal: fitted in groups, kept in one file, and so are derivatives."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from inrkit.calculus import partials, total_degree
 from inrkit.fields import join, stack, unstack
 from inrkit.training import checkpoint as checkpoints
 from inrkit.training.checkpoint import CheckpointError
@@ -66,9 +67,9 @@ def fit_collection(
         settings = (steps, lr, len(values), shared, seed)
         about = checkpoints.digest(group_of(0), Regression(coords, values), settings)
         file = file.with_suffix(f".{about}.pt")
-        kept = _load(file, group_of(0), len(values), coords.device)
-        if kept is not None:
-            return kept
+        state = _load(file, coords.device)
+        if state is not None:
+            return _restored(group_of(0), state, len(values))
     parts, firsts = [], range(0, len(values), group)
     bar = Progress(name, len(firsts), 0, progress)
     for done, first in enumerate(firsts, start=1):
@@ -81,8 +82,7 @@ def fit_collection(
     bar.close()
     whole = join(parts)
     if file is not None:
-        state = whole.state_dict()
-        checkpoints.save(file, {"state": state, "sha256": _sum(state)})
+        _save(file, whole.state_dict())
         for unfinished in file.parent.glob(f"{file.stem}-group*.pt"):
             unfinished.unlink()
     return whole
@@ -93,16 +93,84 @@ def _seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     return build()
 
 
-def _load(file: Path, example: nn.Module, count: int, device: torch.device) -> nn.Module | None:
+def _restored(example: nn.Module, state: dict[str, Tensor], count: int) -> nn.Module:
+    repeats = -(-count // next(example.parameters()).shape[0])
+    whole = unstack(join([example] * repeats), slice(count))
+    whole.load_state_dict(state)
+    return whole
+
+
+def collection_partials(
+    fields: nn.Module,
+    coords: Tensor,
+    order: int,
+    *,
+    unit: float = 1.0,
+    group: int = 16,
+    file: Path | None = None,
+    progress: bool = True,
+    name: str = "derivatives",
+) -> Tensor:
+    r"""All distinct partial derivatives of many fields, computed once.
+
+    .. math:: \ell^{|\alpha|} D^\alpha \Phi_i(x_j), \qquad |\alpha| \le K
+
+    Groups of fields stay in a core's cache. What is kept in a file, with a checksum, is read
+    instead of computed again.
+
+    Args:
+        fields: stack of N, from :func:`fit_collection`; moved by stacked maps, too.
+        coords: :math:`x_j`, ``(n, d)``, the same for all fields.
+        order: K.
+        unit: length :math:`\ell` in which derivatives are taken, as in
+            :class:`~inrkit.fields.INSPConvNet`.
+        group: fields at a time.
+        file: ``NAME.pt`` becomes ``NAME.<digest>.pt``, which names all that determines the numbers.
+        progress: whether to draw a progress bar.
+        name: what the bar calls them.
+
+    Returns:
+        ``(rows, N, n, c)``, rows sorted as :func:`~inrkit.calculus.total_degree`.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if file is not None:
+        file = file.with_suffix(f".{checkpoints.digest(fields, coords, (order, unit))}.pt")
+        state = _load(file, coords.device)
+        if state is not None:
+            return state["values"]
+    count = len(next(fields.parameters()))
+    powers = [unit ** sum(index) for index in total_degree(coords.shape[-1], order).indices]
+    powers = coords.new_tensor(powers).reshape(-1, 1, 1, 1)
+    firsts = range(0, count, group)
+    bar, values = Progress(name, len(firsts), 0, progress), None
+    for done, first in enumerate(firsts, start=1):
+        part = slice(first, first + group)
+        with torch.no_grad():
+            found = partials(unstack(fields, part), coords, order).values
+        if values is None:
+            values = found.new_empty(len(powers), count, *found.shape[2:])
+        values[:, part] = powers * found
+        if bar.due() or done == len(firsts):
+            bar.report(done)
+    bar.close()
+    if file is not None:
+        _save(file, {"values": values})
+    return values
+
+
+def _save(file: Path, state: dict[str, Tensor]) -> None:
+    checkpoints.save(file, {"state": state, "sha256": _sum(state)})
+
+
+def _load(file: Path, device: torch.device) -> dict[str, Tensor] | None:
     found = checkpoints.load(file, device)
     if found is None:
         return None
     if _sum(found["state"]) != found["sha256"]:
         raise CheckpointError(f"{file} is damaged: its checksum is wrong; delete it")
-    repeats = -(-count // next(example.parameters()).shape[0])
-    whole = unstack(join([example] * repeats), slice(count))
-    whole.load_state_dict(found["state"])
-    return whole
+    return found["state"]
 
 
 def _sum(state: dict[str, Tensor]) -> str:

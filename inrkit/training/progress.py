@@ -31,10 +31,11 @@ class Progress:
         """Whether it is time to report again."""
         return time.monotonic() - self.last >= INTERVAL
 
-    def report(self, step: int, loss: float) -> None:
+    def report(self, step: int, loss: float | None = None) -> None:
         """Show that ``step`` steps are done."""
         self.last = time.monotonic()
-        self.bar.set_postfix_str(f"loss {loss:.2e}", refresh=False)
+        if loss is not None:
+            self.bar.set_postfix_str(f"loss {loss:.2e}", refresh=False)
         self.bar.update(step - self.seen)
         self.seen = step
         if self.path:

@@ -28,6 +28,7 @@ from inrkit.fields import (
     evaluate,
     finer,
     log_abs,
+    parameter_vectors,
     siren_gradient,
     sqrt_abs,
     stack,
@@ -117,6 +118,9 @@ def test_a_stack_is_its_models_one_by_one(name):
         for stacked, alone in zip(together.parameters(), model.parameters(), strict=True):
             assert torch.allclose(stacked.grad[i], alone.grad, atol=1e-9)
     assert torch.allclose(unstack(together, 1)(shared), models[1](shared), atol=1e-12)
+    vectors = parameter_vectors(together)
+    alone = torch.nn.utils.parameters_to_vector(models[1].parameters())
+    assert torch.equal(vectors[1], alone)
 
 
 def test_stacks_of_stacks():

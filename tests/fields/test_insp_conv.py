@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from scipy.ndimage import correlate
 
 from inrkit.calculus import nested_autograd, partials, total_degree
 from inrkit.fields import (
     SIREN,
+    DepthwiseConvNet,
     INSPConvLayer,
     INSPConvNet,
     Transformed,
@@ -100,3 +102,21 @@ def test_too_few_derivatives_are_refused():
     layer = INSPConvLayer(1, 2, order=2)
     with pytest.raises(ValueError, match="layer of order 2"):
         layer(torch.rand(3, 10, 1))
+
+
+def test_the_network_on_pixels_is_filters_by_hand():
+    shape, width = (9, 8), 3
+    torch.manual_seed(0)
+    net = DepthwiseConvNet(
+        2, 4, shape=shape, averages=CELLS, layers=1, width=width, multiplier=2
+    ).double()
+    values = torch.rand(5, 72, 2, dtype=torch.float64)
+    filters = net.stages[0].weight.detach()[:, 0].numpy()  # two of each channel in turn
+    mixing = net.stages[1].weight.detach()[:, :, 0, 0]
+    for picture, scores in zip(values, net(values), strict=True):
+        square = picture.reshape(*shape, 2).numpy()
+        seen = [correlate(square[..., i // 2], f, mode="constant") for i, f in enumerate(filters)]
+        z = torch.stack([torch.from_numpy(s).reshape(-1) for s in seen], -1) @ mixing.mT
+        z = (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
+        known = net.head((CELLS @ z.clamp(min=0)).reshape(-1))
+        assert torch.allclose(scores, known, rtol=1e-8)

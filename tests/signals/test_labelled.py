@@ -21,6 +21,14 @@ def test_drawn_shapes_are_balanced_and_the_same_each_time():
     assert not torch.equal(test.images, first.images)
 
 
+def test_the_first_ones_are_those_asked_for():
+    data = labelled_images("shapes", 12, train=True)
+    some = data.first(5)
+    assert torch.equal(some.images, data.images[:5]) and torch.equal(some.labels, data.labels[:5])
+    assert (len(some), some.of, some.sha256) == (5, data.of, data.sha256)
+    assert len(data.first(100)) == 12
+
+
 def test_a_ring_has_a_hole_and_a_disc_has_none():
     data = labelled_images("shapes", 60, train=True)
     for index in range(60):

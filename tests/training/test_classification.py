@@ -1,10 +1,11 @@
 """The loss of classifiers: its share of rows, and that it learns."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from inrkit.training import Classification, fit
+from inrkit.training import Classification, fit, predict
 
 
 def test_shares_add_up_to_the_mean_cross_entropy():
@@ -24,3 +25,14 @@ def test_it_separates_what_a_line_separates():
     model = nn.Linear(2, 2)
     fit(model, Classification(inputs, labels, 50), steps=150, lr=0.05, progress=False)
     assert (model(inputs).argmax(-1) == labels).float().mean() > 0.97
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match="at least one item"):
+        Classification(torch.rand(0, 2), torch.zeros(0, dtype=torch.long), 5)
+
+
+def test_the_highest_score_decides_in_parts_as_at_once():
+    scores = torch.rand(3, 11, 4)
+    known = scores.sum(0).argmax(-1)
+    assert torch.equal(predict(lambda x: x.sum(0), scores, axis=1, size=4), known)

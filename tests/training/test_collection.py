@@ -3,9 +3,16 @@
 import pytest
 import torch
 
-from inrkit.fields import SIREN, unstack
+from inrkit.calculus import nested_autograd, total_degree
+from inrkit.fields import SIREN, Transformed, unstack
 from inrkit.signals import grid
-from inrkit.training import CheckpointError, Regression, fit, fit_collection
+from inrkit.training import (
+    CheckpointError,
+    Regression,
+    collection_partials,
+    fit,
+    fit_collection,
+)
 
 COORDS = grid((5, 5))
 VALUES = torch.rand(5, 25, 1, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -80,3 +87,45 @@ def test_a_damaged_file_is_refused(tmp_path):
 def test_no_signals_are_refused():
     with pytest.raises(ValueError, match="at least one signal"):
         fit_collection(build, COORDS, VALUES[:0], steps=1, lr=1e-3)
+
+
+def test_derivatives_of_all_fields_are_those_of_each():
+    fields = collection()
+    found = collection_partials(fields, COORDS, 2, group=2, progress=False)
+    indices = total_degree(2, 2).indices
+    for i in range(len(VALUES)):
+        known = nested_autograd(unstack(fields, i), COORDS.clone(), indices)
+        assert torch.allclose(found[:, i], known, rtol=1e-4, atol=1e-4)
+    halved = collection_partials(fields, COORDS, 2, unit=0.5, group=2, progress=False)
+    powers = torch.tensor([0.5 ** sum(a) for a in indices]).reshape(-1, 1, 1, 1)
+    assert torch.allclose(halved, powers * found, rtol=1e-5, atol=1e-6)
+
+
+def test_derivatives_of_turned_fields_follow_the_chain_rule():
+    fields = collection()
+    maps = torch.rand(5, 2, 2, generator=torch.Generator().manual_seed(1)) - 0.5
+    turned = Transformed(fields, matrix=maps)
+    found = collection_partials(turned, COORDS, 1, group=2, progress=False)
+    for i, A in enumerate(maps):
+        rows = collection_partials(fields, COORDS @ A.mT, 1, group=5, progress=False)[1:, i]
+        known = torch.einsum("knc,kj->jnc", rows, A)
+        assert torch.allclose(found[1:, i], known, atol=1e-5)
+
+
+def test_derivatives_are_kept_and_not_computed_again(tmp_path, monkeypatch):
+    import inrkit.training.collection as module
+
+    fields, file = collection(), tmp_path / "derivatives.pt"
+    first = collection_partials(fields, COORDS, 2, file=file, progress=False)
+    (kept,) = tmp_path.iterdir()
+    monkeypatch.setattr(module, "partials", None)  # cannot be called
+    again = collection_partials(fields, COORDS, 2, file=file, progress=False)
+    assert torch.equal(first, again)
+    monkeypatch.undo()
+    collection_partials(collection(seed=9), COORDS, 2, file=file, progress=False)
+    assert len(list(tmp_path.iterdir())) == 2  # other fields have a file of their own
+    state = torch.load(kept)
+    state["state"]["values"][0, 0, 0] += 1
+    torch.save(state, kept)
+    with pytest.raises(CheckpointError, match="checksum"):
+        collection_partials(fields, COORDS, 2, file=file, progress=False)
