@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
-from math import comb
+from itertools import pairwise
+from math import comb, factorial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -120,6 +122,51 @@ def test_the_heat_semigroup():
         errors.append(float((blurred(x) - exact * Wave(w)(x)).abs().max()))
     assert errors[0] > 10 * errors[1] > 100 * errors[2]
     assert errors[2] < 1e-4
+
+
+def box_terms(centre, sides, order):
+    """Taylor's polynomial of a box filter: its moments, times the signs and 1 / alpha! of it."""
+
+    def moment(axis, k):
+        ends = [centre[axis] + sign * sides[axis] / 2 for sign in (-1, 1)]
+        return (ends[1] ** (k + 1) - ends[0] ** (k + 1)) / ((k + 1) * sides[axis])
+
+    return {
+        (a, b): (-1) ** (a + b) * moment(0, a) * moment(1, b) / (factorial(a) * factorial(b))
+        for a, b in total_degree(2, order).indices
+    }
+
+
+def test_filters_are_approximated_within_the_theorems_bound():
+    """Theorem 2 for a Gaussian and an off-centre box, against the convolution in closed form."""
+    centre, sides, deviation = (0.2, -0.1), (0.5, 0.8), 0.3
+    waves = [Wave([3.0, 4.0], 0.3), Wave([-1.0, 2.5], 1.1), Wave([4.5, -0.5], 0.0)]
+    frequencies, x = np.array([wave.w.tolist() for wave in waves]), points()
+    flat = [np.sinc(w * s / (2 * np.pi)) for w, s in zip(frequencies.T, sides, strict=True)]
+    flat = np.prod(flat, 0)
+    gains = {
+        "Gaussian": np.exp(-(deviation**2) * np.square(frequencies).sum(-1) / 2) + 0j,
+        "box": flat * np.exp(-1j * frequencies @ centre),
+    }
+    for name, gain in gains.items():
+        errors = []
+        for order in (2, 6, 10, 14):
+            terms = (
+                gaussian_terms(deviation, order)
+                if name == "Gaussian"
+                else box_terms(centre, sides, order)
+            )
+            found = sum(polynomial(wave, terms).double()(x) for wave in waves)
+            phases = x.numpy() @ frequencies.T + [wave.p for wave in waves]
+            known = (gain * np.exp(1j * phases)).imag.sum(-1)
+            # a field without parameters is taken for one in single precision
+            rounded = {a: float(np.float32(c)) for a, c in terms.items()}
+            symbol = sum(c * np.prod((1j * frequencies) ** a, -1) for a, c in rounded.items())
+            bound = len(waves) * np.abs(gain - symbol).max()  # times the sum of amplitudes
+            errors.append(np.abs(found[:, 0].detach().numpy() - known).max())
+            assert errors[-1] <= bound + 1e-12
+        assert all(b < 0.5 * a for a, b in pairwise(errors))
+        assert errors[-1] < 1e-3
 
 
 def test_every_processed_field_is_shift_invariant():
