@@ -88,3 +88,20 @@ def test_the_trained_metric_orders_distortions():
     shift = np.sqrt(np.square(blur - image).mean())
     middle = 0.25 + 0.5 * image
     assert metric(middle + shift / 2, middle) < metric(0.25 + 0.5 * blur, middle)
+
+
+@pytest.mark.skipif(lpips() is None, reason=f"needs {WEIGHTS}")
+def test_the_trained_metric_is_its_authors():
+    """Against their package, where it is installed, with the registry's AlexNet put in."""
+    package = pytest.importorskip("lpips")
+    theirs, ours = package.LPIPS(net="alex", pnet_rand=True, verbose=False), lpips()
+    layers = [m for m in theirs.net.modules() if isinstance(m, torch.nn.Conv2d)]
+    for i, (layer, head) in enumerate(zip(layers, theirs.lins, strict=True), start=1):
+        layer.weight.data, layer.bias.data = ours.arrays[f"conv{i}_w"], ours.arrays[f"conv{i}_b"]
+        (weights,) = head.parameters()
+        assert torch.equal(weights.detach().flatten(), ours.arrays[f"lin{i}_w"])
+    image = data.astronaut()[:128, 128:256] / 255
+    for other in (filters.gaussian(image, 2, channel_axis=-1), image[::-1].copy()):
+        pair = [torch.from_numpy(2 * x - 1).float().permute(2, 0, 1)[None] for x in (image, other)]
+        with torch.no_grad():
+            assert ours(image, other) == pytest.approx(theirs(*pair).item(), abs=1e-6)
