@@ -221,8 +221,8 @@ class NormFusion(nn.Module):
         self.function = function
         degrees = [sum(index) for index in total_degree(dimensions, order).indices]
         counts = multiplicities(dimensions, order)
-        self.weights = [w if k >= lowest else 0.0 for w, k in zip(counts, degrees, strict=True)]
-        self.weights = [float(weight) for weight in self.weights]
+        pairs = zip(counts.tolist(), degrees, strict=True)
+        self.weights = [count if degree >= lowest else 0.0 for count, degree in pairs]
 
     def forward(self, features: Tensor) -> Tensor:
         weights = torch.tensor(self.weights, dtype=features.dtype, device=features.device)
