@@ -142,14 +142,26 @@ def _override(text: str) -> tuple[str, Any]:
 
 @app.command()
 def score(as_json: Json = False) -> None:
-    """The papers' claims beside what was measured."""
-    from inrkit.companion import scorecard
+    """The papers' statements, then their numbers, beside what was measured."""
+    from inrkit.companion import measured, scorecard, statements, verdicts
 
-    table = scorecard.scorecard()
+    records = measured.records()
+    stated, table = scorecard.stated(records), scorecard.scorecard(records)
     if as_json:
-        typer.echo(table.to_json(orient="records", indent=1, force_ascii=False))
-    else:
-        typer.echo(scorecard.summary(table).to_string())
+        content = {"statements": stated, "numbers": table, "pairs": scorecard.pairs(records)}
+        typer.echo(json.dumps(
+            {key: json.loads(part.to_json(orient="records")) for key, part in content.items()},
+            indent=1, ensure_ascii=False,
+        ))  # fmt: skip
+        return
+    counted = table[table["counts"]]
+    typer.echo(f"{len(stated)} statements")
+    typer.echo(scorecard.summary(stated, "answer", statements.ANSWERS).to_string())
+    apart = len(table) - len(counted)
+    typer.echo(f"\n{len(counted)} numbers; repeated, quoted and set apart are {apart} more")
+    for column in ("scale", "size", "order"):
+        answers = getattr(verdicts, f"{column.upper()}S")
+        typer.echo(f"\n{column}\n{scorecard.summary(counted, column, answers).to_string()}")
 
 
 @app.command()

@@ -21,9 +21,11 @@ from typing import Any
 import pandas as pd
 
 from inrkit import paths
+from inrkit.companion import items
 from inrkit.companion.errors import CompanionError
 
 METRICS, RUN, NOTEBOOK = "metrics.csv", "run.json", "notebook.ipynb"
+SUMMARY = "summary.csv"  # what a run before item rows wrote
 CONTEXT, PROGRESS, FIGURES = "context.json", "progress.json", "figures"
 READ = ("paper", "quick")  # profiles whose records the scorecard reads, the first wins
 
@@ -126,12 +128,20 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
-    """``metrics.csv`` of a record; text columns hold empty strings, not NaN."""
+    """``metrics.csv`` of a record: item rows; text columns hold empty strings, not NaN.
+
+    Raises:
+        CompanionError: it cannot be read, or has no item rows, as in records of early versions.
+    """
+    text = dict.fromkeys(items.TEXT, str)
     try:
-        table = pd.read_csv(folder / METRICS, dtype={"claim": str, "model": str, "unit": str})
+        table = pd.read_csv(folder / METRICS, dtype={**text, "seed": "Int64"})
     except (OSError, ValueError) as error:
         raise _damaged(folder / METRICS, error) from error
-    return table.fillna({"claim": "", "model": "", "unit": ""})
+    lacking = {*items.FIRST, *items.LAST} - set(table)
+    if lacking:
+        raise _damaged(folder / METRICS, ValueError(f"no columns {', '.join(sorted(lacking))}"))
+    return table.fillna(dict.fromkeys(items.TEXT, ""))
 
 
 def _damaged(path: Path, error: Exception) -> CompanionError:
