@@ -34,7 +34,7 @@ def groups(table: pd.DataFrame) -> Iterable[tuple[dict, pd.DataFrame]]:
 
 
 def units(rows: pd.DataFrame) -> pd.Series:
-    """Independent values of one quantity: one an item, over its seeds; of a single item, one a seed.
+    """Independent values of one quantity: one an item (over seeds), or, of one item, one a seed.
 
     Points, frames and views of one fit are no items: their mean is one value.
     """

@@ -85,7 +85,7 @@ def pairs(records: Mapping[str, Measured] | None = None) -> pd.DataFrame:
 
 
 def stated(records: Mapping[str, Measured] | None = None) -> pd.DataFrame:
-    """One row a statement: ``id, paper, section, statement, answer, evidence, reason, notebook``."""
+    """One row a statement, in the order of ``data/statements.csv``, with the answer and why."""
     records = measured.records() if records is None else records
     return pd.DataFrame([
         {
