@@ -45,11 +45,38 @@ def test_deviation(claim, value, expected):
 
 def test_the_table_of_claims():
     known = claims.claims()
-    assert len(known) == 357
     assert all(id == claim.id for id, claim in known.items())
     assert {claim.better for claim in known.values()} == {"higher", "lower", ""}
+    assert {claim.reading for claim in known.values()} == {"last", "lowest", "highest", ""}
     same = known["spder-034"], known["spder-036"]
     assert same[0].group == same[1].group and (same[0].model, same[1].model) == ("SIREN", "SPDER")
+    for claim in known.values():
+        assert claim.items is None or claim.items > 0
+        assert bool(claim.spread) == bool(claim.spread_of), claim.id
+        if claim.same_as:
+            first = known[claim.same_as]  # of the same paper, and itself no repeat
+            assert first.paper == claim.paper and not first.same_as
+    for paper in ("siren", "spder", "finer", "implicit2", "insp"):
+        numbers = [int(id.rpartition("-")[2]) for id in known if id.startswith(f"{paper}-")]
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+def test_every_table_says_what_its_spread_is():
+    with paths.TABLES.open(newline="") as stream:
+        tables = {(row["paper"], row["source"]): row for row in csv.DictReader(stream)}
+    known = claims.claims().values()
+    assert {(claim.paper, claim.source) for claim in known} == set(tables)
+    said = {row["spread_of"] for row in tables.values()}
+    assert said <= {"", claims.ITEMS, claims.RUNS, claims.ERROR}
+    assert all(row["evidence"] for row in tables.values() if row["spread_of"])
+
+
+def test_what_repeats_is_quoted_or_stands_apart_is_not_counted():
+    known = claims.claims()
+    assert not known["siren-001"].counts  # Table 4's number, printed again in Table 1
+    assert not known["siren-068"].counts  # another machine's wall time
+    assert not known["siren-010"].counts and known["siren-010"].quoted_from  # a CNP's
+    assert known["spder-018"].counts
 
 
 def test_claims_are_found_by_the_parts_of_their_setting():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from functools import partial as partial_
 
 import nbformat
 import numpy as np
@@ -43,7 +44,8 @@ def differences(id, ran):
     (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     own = {}
     for line in ast.parse(cell.source).body:
-        own[line.targets[0].id] = ast.literal_eval(line.value)
+        if isinstance(line.targets[0], ast.Name):
+            own[line.targets[0].id] = ast.literal_eval(line.value)
     own |= yaml.safe_load(path.with_suffix(".paper.yml").read_text()) or {}
     for name, value in own.items():
         if name in NEUTRAL or name in about.get("cost", []) + about.get("counts", []):
@@ -135,30 +137,34 @@ def test_all_answers(claims, recorded):
     count = 0
     for id, claim in claims.iterrows():
 
-        def answer(of):
-            for rows, *_ in recorded.values():
-                for name in (of["id"], of["same_as"]):
-                    hit = rows[rows["claim"].eq(name)] if name else rows[:0]
+        def names(of):
+            first = of["same_as"]
+            again = first and claims["metric"][first] == of["metric"]
+            return [of["id"], first] if again else [of["id"]]
+
+        def answer(of, where=None):
+            for name in names(of):
+                for rows, *_ in recorded.values() if where is None else [where]:
+                    hit = rows[rows["claim"].eq(name)]
+                    if of["reading"]:
+                        read = hit["reading"] if "reading" in hit else hit["claim"] * 0
+                        hit = hit[read.replace("", "last").eq(of["reading"])]
                     if len(hit):
                         return hit
             return pd.DataFrame(columns=["item", "seed", "value"])
 
-        home = [
-            (rows, differs, partial)
-            for rows, differs, partial in recorded.values()
-            if rows["claim"].isin([id] + [claim["same_as"]] * bool(claim["same_as"])).any()
-        ]
-        if not home:
+        home = next((r for r in recorded.values() if len(answer(claim, r))), None)
+        if home is None:
             assert ours["scale"][id] == "not measured" and ours["size"][id] == "", id
             continue
-        rows, (_, differs, partial) = answer(claim), home[0]
+        rows, (_, differs, partial) = answer(claim), home
         values = independent(rows)
         model = rows["model"].iloc[0]
         named = {model, *model.split(" - "), *model.split(" / ")}
         touched = any(not models or named & set(models) for models in differs)
         fewer = partial if np.isnan(claim["items"]) else len(values) < claim["items"]
         scale = "reduced" if touched else "subset" if fewer else "full"
-        pairs = orders(claims, claim, rows, answer)
+        pairs = orders(claims, claim, rows, partial_(answer, where=home))
         order = "" if not pairs else "reversed" if "reversed" in pairs else (
             "holds" if set(pairs) == {"holds"} else "undecided"
         )  # fmt: skip
