@@ -97,7 +97,7 @@ def test_forward_iteration_stops_when_the_printed_rule_says():
         if (z - before).norm() <= 1e-4 * z.norm():
             break
     assert int(found.steps) == steps
-    assert torch.equal(found.value, z)
+    torch.testing.assert_close(found.value, z)
 
 
 @pytest.mark.parametrize("method", METHODS)
