@@ -67,6 +67,7 @@ ACTIVATIONS = {
 
 
 def models():
+    torch.manual_seed(0)
     mlp = {"width": 12, "hidden_layers": 2, "activation": torch.tanh}
     encodings = [PositionalEncoding(2, bands=3), FourierFeatures(2, features=5), RBF(2, features=9)]
     yield "SIREN", SIREN(2, 2, width=12, hidden_layers=2)

@@ -87,12 +87,12 @@ def test_distributions_at_the_start():
 
 def test_filters_stay_within_one():
     torch.manual_seed(2)
-    gabor = GaborFilter(2, 50, scale=10.0)
+    gabor = GaborFilter(2, 50, scale=10.0).double()
     with torch.no_grad():
         gabor.precision[:25] *= -1
         gabor.precision[25:] *= 100
         gabor.centres[:] = 0.3
-    x = torch.cat([torch.rand(200, 2), torch.full((1, 2), 0.3)])  # the last at the centres
+    x = torch.cat([torch.rand(200, 2), torch.full((1, 2), 0.3)]).double()  # last, the centres
     assert gabor(x).abs().max() <= 1
     sines = torch.sin(x @ gabor.weight.mT + gabor.phase)
     assert torch.allclose(gabor(x)[:, :25], sines[:, :25])
@@ -145,14 +145,14 @@ def test_singular_vectors_follow_once_a_change():
     torch.manual_seed(6)
     weight = nn.Parameter(torch.randn(30, 30))
     module = SpectralNorm(weight)
-    first = module(weight)
-    assert torch.equal(module(weight), first)
-    vectors = module.left.clone()
+    vectors, first = module.left.clone(), module(weight)
+    assert torch.equal(module.left, vectors)
     weight.data = weight + 0.02 * torch.randn_like(weight)
     second = module(weight)
     assert not torch.equal(module.left, vectors)
     vectors = module.left.clone()
-    assert torch.equal(module(weight), second) and torch.equal(module.left, vectors)
+    torch.testing.assert_close(module(weight), second)
+    assert torch.equal(module.left, vectors)
     first.sum().backward()  # the graph of before is whole
 
 

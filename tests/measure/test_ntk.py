@@ -70,7 +70,7 @@ def test_a_wide_relu_network_has_the_arc_cosine_kernels():
     degree_1 = (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
     degree_1 *= np.outer(lengths, lengths)
     np.testing.assert_allclose(shares["layers.0"], v @ v.T * degree_0, rtol=0.06, atol=0.03)
-    np.testing.assert_allclose(shares["layers.1"] / width, degree_1, rtol=0.06)
+    np.testing.assert_allclose(shares["layers.1"] / width, degree_1, rtol=0.12)
 
 
 X, Y = np.array([0.0, 0.3, -0.8, 1.0]), np.array([0.0, -0.7, -0.75, 1.0])
