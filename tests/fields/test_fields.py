@@ -90,17 +90,6 @@ def test_forward_passes_are_the_equations():
         assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
 
 
-@pytest.mark.parametrize("model", [SIREN, SPDER])
-def test_sinusoidal_initialization(model):
-    torch.manual_seed(0)
-    layers = model(2, 1, width=128, hidden_layers=3).layers
-    bounds = [1 / 2] + [np.sqrt(6 / 128) / 30] * 3
-    for layer, bound in zip(layers, bounds, strict=True):
-        largest = layer.weight.abs().max().item()
-        assert 0.95 * bound < largest <= bound
-        assert layer.bias.abs().max() <= 1 / np.sqrt(layer.weight.shape[-1])
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stack_is_its_models_one_by_one(name):
     torch.manual_seed(1)

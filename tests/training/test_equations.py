@@ -1,5 +1,8 @@
 """Losses of equations: zero on exact solutions, and against nested autograd on a network."""
 
+from dataclasses import fields
+from inspect import signature
+
 import pytest
 import torch
 from torch import nn
@@ -266,6 +269,23 @@ def test_a_few_steps_lower_the_loss_of_every_kind():
         found = fit(model, loss, steps=40, lr=1e-3, progress=False).losses
         assert found[-10:].mean() < found[:10].mean()
     assert not torch.equal(drawn(losses[0][0]).points, drawn(losses[0][0]).points)
+
+
+def test_defaults_are_the_papers():
+    """SIREN's; released code where its text prints none, from dataio.py and loss_functions.py."""
+    sigma, points, at_rest = 1e-4, 100, 2 * 1000  # dataio.py: SingleHelmholtzSource, WaveSource
+    found = {f.name: f.default for f in fields(Helmholtz)}
+    assert found["variance"] == sigma and found["near"] == points
+    assert found["radius"] == pytest.approx(5e2 * sigma)
+    assert found["amplitude"] == 1 + 1j
+    assert (found["width"], found["strength"]) == (0.5, 5.0)  # Suppl. 5.2
+    # loss_functions.py: the slowness is sought where |x| <= 0.75
+    assert {f.name: f.default for f in fields(Inversion)}["half_width"] == 0.75
+    assert signature(perturbed).parameters["half_width"].default == 0.75
+    found = {f.name: f.default for f in fields(Wave)}
+    assert found["radius"] == pytest.approx(5e2 * 5e-4) and found["c"] == 1.0  # Suppl. 5.4
+    # Suppl. 5.4: n / 100 and n / 10 of sums over the points at rest
+    assert found["rate_weight"] == at_rest / 100 and found["value_weight"] == at_rest / 10
 
 
 def test_bad_input_is_named():
