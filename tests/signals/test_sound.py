@@ -46,6 +46,13 @@ def test_channels_are_averaged_and_silence_stays_at_zero():
     assert signal.values.abs().max() == 1
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_peak_may_lie_below_zero(sign):
+    samples = sign * np.array([0.1, -0.4, 0.25])
+    expected = sign * np.array([0.25, -1, 0.625])
+    np.testing.assert_allclose(samples_of(sound(samples, rate=RATE)), expected, atol=1e-7)
+
+
 def test_only_the_beginning_is_kept():
     signal = sound(tone(440, RATE), rate=RATE, seconds=0.1)
     np.testing.assert_allclose(
