@@ -266,3 +266,6 @@ def test_evaluate_is_the_field_in_parts():
     model, x = SIREN(2, 3, width=8), torch.rand(2, 50, 2)
     values = evaluate(model, x, rows=7)
     assert not values.requires_grad and torch.allclose(values, model(x), atol=1e-6)
+    sizes = []
+    evaluate(lambda part: sizes.append(part.shape[-2]) or part, x, rows=7)
+    assert sizes == [7] * 7 + [1]

@@ -139,6 +139,8 @@ def test_points_fill_the_discs_and_the_square():
     rest = points[10_000:]
     assert rest.abs().max() <= 1 and (rest.var(0) - 1 / 3).abs().max() < 0.02
     assert not torch.equal(points, equation.draw().points)
+    corner = helmholtz([(0.95, -0.95)], near=500, size=500, radius=0.3).draw().points
+    assert corner.abs().max() == 1  # what lies beyond the square comes to its border
 
 
 def test_exact_fields_and_their_data_leave_no_inversion():
@@ -170,12 +172,15 @@ def test_inversion_is_its_equation(size):
 
 
 @pytest.mark.parametrize("size", [7, 100])
-def test_pretraining_is_its_equation(size):
-    model, equation = network(5), helmholtz([(0.0, 0.0), (-0.2, 0.3)])
+@pytest.mark.parametrize("medium", [None, lambda x: 1 + 0.3 * x[:, 0]])
+def test_pretraining_is_its_equation(size, medium):
+    model = network(5)
+    equation = helmholtz([(0.0, 0.0), (-0.2, 0.3)], slowness_squared=medium)
     step = Pretraining(equation, slowness_weight=4.0).draw()
     x = step.points
-    expected = sum(by_autograd(equation, model, x, s, torch.ones(60)).sum() for s in (0, 1)) / 60
-    expected = expected + 4.0 * model(x)[:, 4].abs().mean()
+    m = medium(x) if medium else torch.ones(60)
+    expected = sum(by_autograd(equation, model, x, s, m).sum() for s in (0, 1)) / 60
+    expected = expected + 4.0 * (1 + model(x)[:, 4] - m).abs().mean()
     assert torch.allclose(shares(step, model, size), expected)
 
 
