@@ -26,6 +26,7 @@ from inrkit.fields import (
     FourierMFN,
     GaborMFN,
     Gauss,
+    Gaussian,
     HashGrid,
     Hypernetwork,
     ImplicitField,
@@ -205,6 +206,7 @@ DEFAULTS = {
     },
     WIRE: {"width": int(256 / sqrt(2)), "hidden_layers": 4, "omega": 20.0, "scale": 10.0},
     Gauss: {"width": 256, "hidden_layers": 4, "scale": 30.0},
+    Gaussian: {"scale": 30.0},
     PositionalEncoding: {"lowest": pi},  # SPDER, Eq. 7
     # (Implicit)^2: supplement, image fitting; released code
     FourierMFN: MFN_DEFAULTS | {"weight_scale": 1.0},

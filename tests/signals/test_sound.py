@@ -38,7 +38,7 @@ def test_files_come_back_divided_by_their_peak(tmp_path, suffix, subtype, step):
 
 
 def test_channels_are_averaged_and_silence_stays_at_zero():
-    left, right = tone(200, RATE) + 0.5, np.zeros(4000)
+    left, right = tone(200, RATE) + 0.5, 0.3 * tone(310, RATE)
     both = np.stack([left, right], axis=1)
     signal = sound(both, rate=RATE)
     mean = both.mean(1)

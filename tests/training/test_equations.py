@@ -289,6 +289,7 @@ def test_defaults_are_the_papers():
     assert signature(perturbed).parameters["half_width"].default == 0.75
     found = {f.name: f.default for f in fields(Wave)}
     assert found["radius"] == pytest.approx(5e2 * 5e-4) and found["c"] == 1.0  # Suppl. 5.4
+    assert found["front"] == 0  # all later points are uniform
     # Suppl. 5.4: n / 100 and n / 10 of sums over the points at rest
     assert found["rate_weight"] == at_rest / 100 and found["value_weight"] == at_rest / 10
 
