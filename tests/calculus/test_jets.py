@@ -204,6 +204,7 @@ OPERATIONS = {
     "constants before": lambda z: torch.cat([torch.ones_like(z), z.square()], dim=-1),
     "constants behind": lambda z: torch.cat([z, torch.ones_like(z)], dim=-1).square(),
     "constant branch": lambda z: torch.where(z > 0, 2.0, z) * z,
+    "expand": lambda z: (torch.sin(z).expand(3, *z.shape) * z).sum(0),
     # axes counted from the front
     "sum of axis 1": lambda z: torch.sin(z).sum(1, keepdim=True),
     "sum of axes 1, 2": lambda z: (z.unsqueeze(2) * torch.sin(z).unsqueeze(1)).sum((1, 2))[:, None],

@@ -207,6 +207,10 @@ DEFAULTS = {
     WIRE: {"width": int(256 / sqrt(2)), "hidden_layers": 4, "omega": 20.0, "scale": 10.0},
     Gauss: {"width": 256, "hidden_layers": 4, "scale": 30.0},
     Gaussian: {"scale": 30.0},
+    # chosen here, since FINER gives none: see their docstrings
+    ModulatedSIREN: {"width": 256, "hidden_layers": 4, "omega_0": 30.0, "code": 256},
+    MetaSinMLP: {"width": 256, "hidden_layers": 4, "components": 5},
+    ComposedMLP: {"width": 256, "hidden_layers": 4, "lowest": 2**-3, "highest": 2**12},
     PositionalEncoding: {"lowest": pi},  # SPDER, Eq. 7
     # (Implicit)^2: supplement, image fitting; released code
     FourierMFN: MFN_DEFAULTS | {"weight_scale": 1.0},
