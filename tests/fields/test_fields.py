@@ -1,5 +1,9 @@
 """Models against formulas written out by hand, published counts and stacks one by one."""
 
+from functools import reduce
+from itertools import product
+from operator import xor
+
 import numpy as np
 import pytest
 import torch
@@ -90,17 +94,6 @@ def test_forward_passes_are_the_equations():
         assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
 
 
-@pytest.mark.parametrize("model", [SIREN, SPDER])
-def test_sinusoidal_initialization(model):
-    torch.manual_seed(0)
-    layers = model(2, 1, width=128, hidden_layers=3).layers
-    bounds = [1 / 2] + [np.sqrt(6 / 128) / 30] * 3
-    for layer, bound in zip(layers, bounds, strict=True):
-        largest = layer.weight.abs().max().item()
-        assert 0.95 * bound < largest <= bound
-        assert layer.bias.abs().max() <= 1 / np.sqrt(layer.weight.shape[-1])
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stack_is_its_models_one_by_one(name):
     torch.manual_seed(1)
@@ -157,6 +150,15 @@ def test_fourier_features_are_gaussian():
     assert abs(frequencies.std().item() - 3) < 0.1 and abs(frequencies.mean().item()) < 0.1
 
 
+def test_fourier_features_are_their_formula():
+    encoding = FourierFeatures(2, features=3).double()
+    x = np.random.default_rng(0).uniform(-1, 1, (7, 2))
+    u = x @ encoding.frequencies.numpy().T
+    expected = np.concatenate([x, np.sin(u), np.cos(u)], -1)
+    np.testing.assert_allclose(encoding(torch.from_numpy(x)).numpy(), expected, atol=1e-12)
+    assert encoding.out_features == expected.shape[-1] == 8
+
+
 def test_rbf_is_its_formula():
     rbf = RBF(2, features=6, width=0.4).double()
     x = 2 * torch.rand(8, 2, dtype=torch.float64) - 1
@@ -175,6 +177,31 @@ def test_a_dense_hash_grid_is_bilinear_interpolation():
     table = grid.table.detach().numpy()[:256, 0].reshape(16, 16).T  # first coordinate fastest
     expected = RegularGridInterpolator((corners, corners), table)(x.numpy())
     assert np.allclose(grid(x)[:, 0].detach().numpy(), expected)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_hash_grid_is_its_papers(d):
+    """Mueller et al. 2022, Eq. 2 to 4, point by point: sizes, spatial hash, interpolation."""
+    torch.manual_seed(0)
+    grid = HashGrid(d, levels=4, features=2, log2_table_size=7, coarsest=3, finest=24).double()
+    torch.nn.init.normal_(grid.table)
+    tables = grid.table.detach().numpy().reshape(4, 128, 2)
+    x = np.random.default_rng(0).uniform(-1, 1, (20, d))
+    expected = np.zeros((20, 4, 2))
+    for level, size in enumerate((3, 6, 12, 24)):  # from 3 to 24 by a constant factor
+        for i, point in enumerate((x + 1) / 2 * size):
+            for corner in product((0, 1), repeat=d):
+                place = np.floor(point).astype(int) + corner
+                share = np.prod(np.where(corner, point % 1, 1 - point % 1))
+                if (size + 1) ** d <= 128:
+                    entry = sum(int(p) * (size + 1) ** k for k, p in enumerate(place))
+                else:
+                    primes = (1, 2_654_435_761, 805_459_861)
+                    terms = [int(p) * prime for p, prime in zip(place, primes, strict=False)]
+                    entry = reduce(xor, terms) % 128
+                expected[i, level] += share * tables[level, entry]
+    found = grid(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, expected.reshape(20, 8), atol=1e-12)
 
 
 def test_hash_grid_is_continuous_and_collides_only_where_it_must():
@@ -239,3 +266,6 @@ def test_evaluate_is_the_field_in_parts():
     model, x = SIREN(2, 3, width=8), torch.rand(2, 50, 2)
     values = evaluate(model, x, rows=7)
     assert not values.requires_grad and torch.allclose(values, model(x), atol=1e-6)
+    sizes = []
+    evaluate(lambda part: sizes.append(part.shape[-2]) or part, x, rows=7)
+    assert sizes == [7] * 7 + [1]
