@@ -1,6 +1,9 @@
-<<<<<<< HEAD
+"""How fits are interrupted: by no part of a fit, which its checkpoint would know as another."""
+
 import pytest
 import torch
+
+from inrkit.training import checkpoint
 
 
 class Saves:
@@ -23,12 +26,6 @@ def saves(monkeypatch):
     found = Saves()
     monkeypatch.setattr(torch, "save", found)
     return found
-=======
-"""How fits are interrupted: by no part of a fit, which its checkpoint would know as another."""
-
-import pytest
-
-from inrkit.training import checkpoint
 
 
 @pytest.fixture
@@ -48,4 +45,3 @@ def stop_after(monkeypatch):
         monkeypatch.setattr(checkpoint, "save", stopping)
 
     return after
->>>>>>> digest

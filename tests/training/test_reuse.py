@@ -62,7 +62,6 @@ def test_chunks_make_no_difference(network):
     assert not torch.allclose(once, solved, rtol=1e-4)  # the two are different fits
 
 
-<<<<<<< HEAD
 def test_an_interrupted_fit_finds_its_fixed_points_again(tmp_path, saves):
     settings = {"steps": 20, "lr": 1e-2, "chunk": 20, "progress": False}
     straight = fit(field(), Reusing(signal()), **settings)
@@ -74,19 +73,6 @@ def test_an_interrupted_fit_finds_its_fixed_points_again(tmp_path, saves):
     assert saves.steps == list(range(1, 21))
     torch.testing.assert_close(resumed.losses, straight.losses)
     torch.testing.assert_close(resumed.model.cache.values, straight.model.cache.values)
-=======
-def test_an_interrupted_fit_finds_its_fixed_points_again(tmp_path, stop_after):
-    settings = {"steps": 20, "lr": 1e-2, "chunk": 20, "checkpoint_seconds": 0, "progress": False}
-    straight = fit(field(), Reusing(signal()), checkpoint=tmp_path / "a.pt", **settings)
-    stop_after(9)
-    with pytest.raises(KeyboardInterrupt):
-        fit(field(), Reusing(signal()), checkpoint=tmp_path / "b.pt", **settings)
-    (written,) = tmp_path.glob("b.*.pt")
-    assert torch.load(written)["step"] == 9
-    resumed = fit(field(), Reusing(signal()), checkpoint=tmp_path / "b.pt", **settings)
-    assert torch.equal(resumed.losses, straight.losses)
-    assert torch.equal(resumed.model.cache.values, straight.model.cache.values)
->>>>>>> digest
 
 
 def average_steps(size, last=30):

@@ -86,19 +86,11 @@ def test_every_step_has_its_own_setting_captured_or_not(device):
     torch.testing.assert_close(found.losses, torch.arange(10.0), rtol=1e-5, atol=1e-6)
 
 
-<<<<<<< HEAD
 def test_a_fit_resumes_in_the_middle_of_a_ramp(tmp_path, saves):
     settings = {"steps": 12, "lr": 1e-3, "progress": False}
     whole = fit(network(), growing(), **settings)
     settings |= {"checkpoint": tmp_path / "fit.pt", "checkpoint_seconds": 0.0}
     saves.last = 7  # between the knots
-=======
-def test_a_fit_resumes_in_the_middle_of_a_ramp(tmp_path, stop_after):
-    settings = {"steps": 12, "lr": 1e-3, "progress": False}
-    whole = fit(network(), growing(), **settings)
-    settings |= {"checkpoint": tmp_path / "fit.pt", "checkpoint_seconds": 0.0}
-    stop_after(7)
->>>>>>> digest
     with pytest.raises(KeyboardInterrupt):
         fit(network(), growing(), **settings)
     resumed = fit(network(), growing(), **settings)
