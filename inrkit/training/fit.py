@@ -21,6 +21,7 @@ from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
+LOWEST = "lowest"  # the snapshot of the lowest loss
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -34,16 +35,16 @@ class Fit:
     Attributes:
         model: the trained model (the object that was given).
         losses: loss before each step, ``(steps, *signals)``, on the CPU.
-        snapshots: parameters after the steps asked for, by number of steps done.
+        snapshots: parameters after the steps asked for, by number of steps done or "lowest".
         seconds: time spent in training steps, over all resumed parts.
     """
 
     model: nn.Module
     losses: Tensor
-    snapshots: dict[int, dict[str, Tensor]] = field(repr=False)
+    snapshots: dict[int | str, dict[str, Tensor]] = field(repr=False)
     seconds: float
 
-    def at(self, step: int) -> nn.Module:
+    def at(self, step: int | str) -> nn.Module:
         """The model as it was after ``step`` steps; later calls overwrite earlier ones."""
         self.model.load_state_dict(self.snapshots[step])
         return self.model
@@ -71,7 +72,7 @@ def fit(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     schedule: Callable[[int], float] | None = None,
     clip: float | None = None,
-    snapshots: Iterable[int] = (),
+    snapshots: Iterable[int | str] = (),
     chunk: int | None = None,
     path: str = "auto",
     precision: str = "float32",
@@ -98,7 +99,8 @@ def fit(
         optimizer: called as ``optimizer(parameters, lr=lr)``; Adam unless given.
         schedule: factor on the learning rate as a function of the step, starting with 0.
         clip: largest norm of a signal's gradient over all parameters; longer ones are shortened.
-        snapshots: numbers of steps after which to keep a copy of the parameters.
+        snapshots: numbers of steps after which to keep a copy of the parameters; "lowest" for
+            those of the lowest of all losses, of one signal.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
         path: how a step is computed, see :mod:`~inrkit.training.paths`; the result does not depend
@@ -111,6 +113,7 @@ def fit(
         name: what the progress bar calls this fit.
 
     Raises:
+        ValueError: "lowest" is asked of a stack.
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
     """
@@ -162,13 +165,16 @@ class _Run:
         with torch.no_grad():  # one point tells the number of signals and the precision
             share = drawn(at(loss, self.row[0]))(model, slice(0, 1))
         self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
-        self.snapshots: dict[int, dict[str, Tensor]] = {}
+        if LOWEST in wanted and share.ndim:
+            raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
+        self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds = 0, 0, 0.0
         self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
         self.path = file
         if file:
             factors = [schedule(step) for step in range(steps)] if schedule else []
-            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), clip)
+            kept = [*sorted(wanted - {LOWEST}), *(wanted & {LOWEST})]
+            settings = (steps, lr, optimizer.__name__, factors, kept, clip)
             settings += (chunk, precision)
             self.path = file.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
 
@@ -176,8 +182,11 @@ class _Run:
         if self.schedule:
             for group in self.groups:
                 _set_rate(group, self.lr * self.schedule(self.step))
+        before = _copy(self.model.state_dict()) if LOWEST in self.wanted else None
         self.compute()
         self.step += 1
+        if before and self.losses[self.step - 1] <= self.losses[: self.step].min():
+            self.snapshots[LOWEST] = before
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 

@@ -1,5 +1,7 @@
 """Models against formulas written out by hand, published counts and stacks one by one."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,7 @@ def test_forward_passes_are_the_equations():
     points = torch.from_numpy(x)
     cases = [
         (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
+        (SIREN(2, 1, width=9, activation=torch.relu), 30.0, lambda u: np.maximum(u, 0)),
         (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
         (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
         (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u / 30) + 1) * u)),
@@ -90,7 +93,7 @@ def test_forward_passes_are_the_equations():
         assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
 
 
-@pytest.mark.parametrize("model", [SIREN, SPDER])
+@pytest.mark.parametrize("model", [SIREN, SPDER, partial(SIREN, activation=torch.relu)])
 def test_sinusoidal_initialization(model):
     torch.manual_seed(0)
     layers = model(2, 1, width=128, hidden_layers=3).layers
