@@ -1,4 +1,4 @@
-"""Verdicts on hand-made claims: each branch by its definition."""
+"""The papers' numbers, and the table of them all."""
 
 import csv
 import dataclasses
@@ -7,8 +7,8 @@ import fnmatch
 import pytest
 
 from inrkit import paths
-from inrkit.companion import claims, scorecard
-from inrkit.companion.claims import Claim, deviation, verdict
+from inrkit.companion import claims, scorecard, verdicts
+from inrkit.companion.claims import Claim, deviation
 
 LONE = Claim(
     id="t-1",
@@ -27,85 +27,6 @@ LONE = Claim(
 
 def like(**changes):
     return dataclasses.replace(LONE, **changes)
-
-
-RELU = like(id="t-2", setting="ReLU; step=500; 256x256", value=20.0)
-
-
-@pytest.mark.parametrize("scale", ["full", "subset"])
-@pytest.mark.parametrize(
-    ("claim", "value", "spread", "expected"),
-    [
-        (LONE, 41.9, None, "reproduced"),  # 5% of 40 is 2
-        (LONE, 42.1, None, "not reproduced"),
-        (LONE, 42.1, 9.0, "not reproduced"),  # our own spread alone excuses nothing
-        (like(spread=3.0), 44.9, 4.0, "reproduced"),  # sqrt(3^2 + 4^2) = 5
-        (like(spread=3.0), 45.1, 4.0, "not reproduced"),
-        (like(spread=3.0), 43.1, None, "not reproduced"),
-        (like(better="higher"), 60.0, None, "reproduced"),
-        (like(better="lower"), 60.0, None, "not reproduced"),
-        (like(better="lower"), 10.0, None, "reproduced"),
-        (like(value=0.0), 1e-7, None, "reproduced"),  # rounding
-        (like(value=0.0), 1e-3, None, "not reproduced"),
-    ],
-)
-def test_size_at_the_papers_settings(claim, value, spread, scale, expected):
-    assert verdict(claim, value, spread, scale) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "relu", "scale", "expected"),
-    [
-        (30.0, 25.0, "full", "partly"),  # too small, but above ReLU as claimed
-        (24.0, 25.0, "full", "not reproduced"),
-        (30.0, 25.0, "reduced", "partly"),
-        (24.0, 25.0, "reduced", "not run"),  # nor can it refute
-        (40.0, 25.0, "reduced", "partly"),  # a reduced run earns no verdict on size
-        (40.0, 41.0, "full", "reproduced"),  # the size decides first
-    ],
-)
-def test_ordering_within_the_group(value, relu, scale, expected):
-    assert verdict(LONE, value, None, scale, [(RELU, relu)]) == expected
-
-
-def test_every_other_claim_must_be_ordered():
-    tanh = like(id="t-3", setting="Tanh; step=500; 256x256", value=50.0)
-    assert verdict(LONE, 30.0, None, "full", [(RELU, 25.0), (tanh, 31.0)]) == "partly"
-    assert verdict(LONE, 30.0, None, "full", [(RELU, 25.0), (tanh, 29.0)]) == "not reproduced"
-
-
-def test_equal_claims_rank_nothing():
-    equal = dataclasses.replace(RELU, value=40.0)
-    assert verdict(LONE, 30.0, None, "full", [(equal, 35.0)]) == "not reproduced"
-
-
-@pytest.mark.parametrize(
-    ("metric", "claimed", "value", "expected"),
-    [
-        ("ratio", 1.3, 1.1, "partly"),
-        ("ratio", 1.3, 0.9, "not reproduced"),
-        ("loss ratio", 0.5, 0.9, "partly"),
-        ("psnr difference", 5.0, 1.0, "partly"),
-        ("psnr difference", 5.0, -1.0, "not reproduced"),
-    ],
-)
-@pytest.mark.parametrize("scale", ["full", "reduced"])
-def test_lone_ratios_and_differences(metric, claimed, value, expected, scale):
-    if scale == "reduced" and expected == "not reproduced":
-        expected = "not run"
-    assert verdict(like(metric=metric, value=claimed), value, None, scale) == expected
-
-
-def test_not_run():
-    assert verdict(LONE, None, None, "full") == "not run"
-    assert verdict(LONE, 40.0, None, "reduced") == "not run"  # nothing there to test
-
-
-def test_groups_differ_in_the_model_alone(monkeypatch):
-    other = like(id="t-4", setting="ReLU; step=100; 256x256")
-    monkeypatch.setattr(claims, "claims", lambda: {c.id: c for c in (LONE, RELU, other)})
-    found = claims.peers(LONE, {"t-1": 1.0, "t-2": 2.0, "t-4": 4.0})
-    assert found == [(RELU, 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +64,9 @@ def test_an_empty_scorecard_has_every_claim(monkeypatch, tmp_path):
     monkeypatch.setattr("inrkit.paths.RESULTS", tmp_path)
     table = scorecard.scorecard()
     assert list(table["id"]) == list(claims.claims())
-    assert set(table["verdict"]) == {"not run"}
-    assert scorecard.summary(table).loc["all", "all"] == 357
+    assert set(table["scale"]) == {"not measured"} and set(table["size"] + table["order"]) == {""}
+    counts = scorecard.summary(table, "scale", verdicts.SCALES)
+    assert counts.loc["all", "not measured"] == len(table) == counts.loc["all"].sum()
 
 
 def test_every_reason_is_for_a_known_claim_or_experiment():

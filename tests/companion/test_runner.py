@@ -112,9 +112,7 @@ def test_two_at_once_and_the_reader_of_records_last(project):
     seen = "import pathlib, os\nrecord.add('mse', int(os.environ['OMP_NUM_THREADS']))"
     project.notebook("spder/a", seen)
     project.notebook("spder/b", seen)
-    reader = (
-        "from inrkit.companion import store\nrecord.add('mse', len(store.records('quick')), n=1)"
-    )
+    reader = "from inrkit.companion import store\nrecord.add('mse', len(store.records('quick')))"
     project.notebook("beyond/scorecard", reader, reads="records")
     done = project.inrkit("run", "--jobs", "2")
     assert done.exit_code == 0, done.stderr
