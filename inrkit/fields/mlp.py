@@ -110,6 +110,8 @@ class SIREN(_Sinusoidal):
         width: neurons a hidden layer.
         hidden_layers: number of sine layers; the paper's "5 layers" are 4 and the output.
         omega_0: frequency factor of every sine layer.
+        activation: elementwise, in place of the sine; SPDER's released ReLU networks run through
+            SIREN's layers, with the same factor and starting weights.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class SIREN(_Sinusoidal):
         width: int = 256,
         hidden_layers: int = 4,
         omega_0: float = 30.0,
+        activation: Callable[[Tensor], Tensor] = torch.sin,
     ):
         super().__init__(
             in_features,
@@ -127,7 +130,7 @@ class SIREN(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=torch.sin,
+            activation=activation,
         )
 
 

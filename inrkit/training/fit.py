@@ -22,6 +22,7 @@ from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
+LOWEST = "lowest"  # the snapshot of the lowest loss
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -35,16 +36,16 @@ class Fit:
     Attributes:
         model: the trained model (the object that was given).
         losses: loss before each step, ``(steps, *signals)``, on the CPU.
-        snapshots: parameters after the steps asked for, by number of steps done.
+        snapshots: parameters after the steps asked for, by number of steps done or "lowest".
         seconds: time spent in training steps, over all resumed parts.
     """
 
     model: nn.Module
     losses: Tensor
-    snapshots: dict[int, dict[str, Tensor]] = field(repr=False)
+    snapshots: dict[int | str, dict[str, Tensor]] = field(repr=False)
     seconds: float
 
-    def at(self, step: int) -> nn.Module:
+    def at(self, step: int | str) -> nn.Module:
         """The model as it was after ``step`` steps; later calls overwrite earlier ones."""
         self.model.load_state_dict(self.snapshots[step])
         return self.model
@@ -72,7 +73,7 @@ def fit(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     schedule: Callable[[int], float] | None = None,
     clip: float | None = None,
-    snapshots: Iterable[int] = (),
+    snapshots: Iterable[int | str] = (),
     chunk: int | None = None,
     path: str = "auto",
     precision: str = "float32",
@@ -101,7 +102,8 @@ def fit(
         schedule: factor on the learning rate as a function of the step, starting with 0, and of
             nothing else: its values at all steps are what the checkpoint's name knows of it.
         clip: largest norm of a signal's gradient over all parameters; longer ones are shortened.
-        snapshots: numbers of steps after which to keep a copy of the parameters.
+        snapshots: numbers of steps after which to keep a copy of the parameters; "lowest" for
+            those of the lowest of all losses, of one signal.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
         path: how a step is computed, see :mod:`~inrkit.training.paths`; the result does not depend
@@ -114,6 +116,7 @@ def fit(
         name: what the progress bar calls this fit.
 
     Raises:
+        ValueError: "lowest" is asked of a stack.
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
         ValueError: a checkpoint is asked for, and the schedule depends on more than the step.
@@ -159,7 +162,7 @@ class _Run:
         check_precision(precision, self.device)
         self.factors = [float(schedule(step)) for step in range(steps)] if schedule and file else []
         settings = (steps, lr, optimizer, torch.tensor(self.factors, dtype=torch.double))
-        settings += (sorted(wanted), clip, chunk, precision)
+        settings += (sorted(wanted, key=str), clip, chunk, precision)
         self.kept = Kept(file, self.device, model, loss, settings)
         state = self.kept.load()
         if self.device.type == "cpu":
@@ -173,13 +176,15 @@ class _Run:
         size = chunk or _even_chunks(model, loss, self.device)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
-        self.snapshots: dict[int, dict[str, Tensor]] = {}
+        self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
         self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
         if state is None:
             self.losses = self._no_losses(steps)
         else:
             self.resume(state)
+        if LOWEST in wanted and self.losses.ndim > 1:
+            raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
 
     def _no_losses(self, steps: int) -> Tensor:
         """Zeros for every step; one point tells the number of signals and the precision."""
@@ -197,8 +202,11 @@ class _Run:
                 )
             for group in self.groups:
                 _set_rate(group, self.lr * factor)
+        before = _copy(self.model.state_dict()) if LOWEST in self.wanted else None
         self.compute()
         self.step += 1
+        if before and self.losses[self.step - 1] <= self.losses[: self.step].min():
+            self.snapshots[LOWEST] = before
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 

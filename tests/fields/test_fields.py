@@ -83,6 +83,7 @@ def test_forward_passes_are_the_equations():
     points = torch.from_numpy(x)
     cases = [
         (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
+        (SIREN(2, 1, width=9, activation=torch.relu), 30.0, lambda u: np.maximum(u, 0)),
         (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
         (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
         (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u / 30) + 1) * u)),

@@ -89,6 +89,19 @@ def test_snapshots_are_the_model_after_so_many_steps():
     assert not torch.equal(result.at(12)(x), expected)
 
 
+def test_the_snapshot_of_the_lowest_loss_has_that_loss(tmp_path):
+    loss, path = problem(), tmp_path / "fit.pt"
+    arguments = {"lr": 0.03, "snapshots": [40, "lowest"], "checkpoint": path, "progress": False}
+    result = fit(model(), loss, steps=40, **arguments)
+    kept = torch.nn.functional.mse_loss(result.at("lowest")(loss.coords), loss.values)
+    assert result.losses.argmin() < 39  # or any copy of the latest would do
+    assert torch.allclose(kept, result.losses.min(), rtol=1e-5)
+    again = fit(model(), loss, steps=40, **arguments)
+    assert torch.equal(again.at("lowest")(loss.coords), result.at("lowest")(loss.coords))
+    with pytest.raises(ValueError, match="stack"):
+        fit(stack([model(), model(1)]), loss, steps=2, snapshots=["lowest"], progress=False)
+
+
 def test_schedule_multiplies_the_learning_rate():
     loss = problem()
     frozen = fit(model(), loss, steps=9, lr=1e-3, schedule=lambda k: float(k < 3), progress=False)
