@@ -95,6 +95,23 @@ def test_forward_passes_are_the_equations():
         assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
 
 
+@pytest.mark.parametrize("model", [SIREN, FINER])
+def test_hidden_layers_may_have_another_omega(model):
+    torch.manual_seed(0)
+    field = model(3, 1, width=128, hidden_layers=3, omega_0=30.0, hidden_omega=2.0).double()
+    for layer in field.layers[1:]:
+        bound = np.sqrt(6 / 128) / 2
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+    points = 2 * torch.rand(7, 3, dtype=torch.float64) - 1
+    x, *hidden = points.numpy(), *field.layers[:-1]
+    for layer, omega in zip(hidden, (30, 2, 2), strict=True):
+        z = x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        x = np.sin(omega * (np.abs(z) + 1) * z) if model is FINER else np.sin(omega * z)
+    last = field.layers[-1]
+    ours = x @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    assert np.allclose(field(points).detach().numpy(), ours, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stack_is_its_models_one_by_one(name):
     torch.manual_seed(1)
