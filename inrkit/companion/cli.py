@@ -28,7 +28,7 @@ class Group(TyperGroup):
             typer.echo(f"inrkit: {error}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo("inrkit: stopped; the same command resumes", err=True)
+            typer.echo(f"inrkit: {error or 'stopped'}", err=True)
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -92,21 +92,27 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after a failure.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Run even if unchanged.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run even if unchanged, and train anew.")
+    ] = False,
 ) -> None:
     """Run notebooks and record what they measure; an interrupted run resumes."""
     from inrkit.companion import runner
 
-    outcomes = runner.run(
-        ids or (),
-        profile=profile,
-        overrides=dict(map(_override, parameter or ())),
-        device=device,
-        jobs=jobs,
-        keep_going=keep_going,
-        force=force,
-        report=_report,
-    )
+    try:
+        outcomes = runner.run(
+            ids or (),
+            profile=profile,
+            overrides=dict(map(_override, parameter or ())),
+            device=device,
+            jobs=jobs,
+            keep_going=keep_going,
+            force=force,
+            report=_report,
+        )
+    except KeyboardInterrupt:
+        again = "the same command without --force" if force else "the same command"
+        raise KeyboardInterrupt(f"stopped; {again} resumes") from None
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -16,6 +16,8 @@ from inrkit.companion.notebooks import Notebook
 from inrkit.companion.verdicts import Deviation
 from inrkit.measure.intervals import Interval, interval
 
+LAST = "last"  # the reading of a fit that is meant where none is named
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -26,28 +28,47 @@ class Measured:
         table: item rows.
         run: ``run.json``.
         deviations: from the paper's own settings.
+        measures: whether it measures something of a paper's, and does not only read records.
     """
 
     id: str
     table: pd.DataFrame
     run: Mapping[str, Any]
     deviations: tuple[Deviation, ...]
+    measures: bool = True
 
     @cached_property
     def partial(self) -> bool:
         """Whether it used part of the paper's data."""
         return any(entry["n"] < entry["of"] for entry in self.run["data"])
 
+    @cached_property
+    def answered(self) -> frozenset[str]:
+        """Ids of the claims that have rows."""
+        return frozenset(self.table["claim"]) - {""}
+
     def scale(self, model: str = "", n: int = 1, items: int | None = None) -> str:
         """How near the numbers of a model are to the paper's settings."""
         return verdicts.scale(self.deviations, model, n, items, self.partial)
 
     def rows(self, claim: Claim) -> pd.DataFrame:
-        """The rows that answer a claim, or those that answer the one that it repeats."""
-        own = self.table[self.table["claim"].eq(claim.id)]
-        return own if len(own) or not claim.same_as else self.table[
-            self.table["claim"].eq(claim.same_as)
-        ]  # fmt: skip
+        """The rows that answer a claim, or those of the claim whose number it prints again.
+
+        Where the claim is a certain reading of a fit, no other reading answers it; a row that names
+        none is the last.
+        """
+        table = self.table
+        if not self.answered & {claim.id, claim.same_as}:
+            return table[:0]
+        if claim.reading and "reading" in table:
+            table = table[table["reading"].fillna(LAST).eq(claim.reading)]
+        elif claim.reading not in ("", LAST):
+            table = table[:0]
+        own = table[table["claim"].eq(claim.id)]
+        first = claims.claims().get(claim.same_as)
+        if own.empty and first is not None and first.metric == claim.metric:
+            return table[table["claim"].eq(first.id)]
+        return own
 
 
 def records(profiles: Iterable[str] = store.READ) -> dict[str, Measured]:
@@ -63,16 +84,23 @@ def records(profiles: Iterable[str] = store.READ) -> dict[str, Measured]:
 
 def read(id: str, folder: Path) -> Measured:
     """One record."""
-    run = store.read_run(folder)
-    return Measured(id, store.read_metrics(folder), run, deviations(id, run["parameters"]))
+    run, notebook = store.read_run(folder), _notebook(id)
+    differences = deviations(id, run["parameters"])
+    measures = notebook is None or not notebook.reads_records
+    return Measured(id, store.read_metrics(folder), run, differences, measures)
 
 
 def deviations(id: str, parameters: Mapping[str, Any]) -> tuple[Deviation, ...]:
     """In what a run with these parameters differs from the paper's own settings."""
-    path = paths.NOTEBOOKS / f"{id}.ipynb"
-    if not path.exists():
+    notebook = _notebook(id)
+    if notebook is None:
         return (Deviation("notebook", "in the project", "not here any more"),)
-    return Notebook(id, path).deviations(parameters)
+    return notebook.deviations(parameters)
+
+
+def _notebook(id: str) -> Notebook | None:
+    path = paths.NOTEBOOKS / f"{id}.ipynb"
+    return Notebook(id, path) if path.exists() else None
 
 
 @dataclass(frozen=True)

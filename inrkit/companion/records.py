@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import HTML, SVG, display
 
 from inrkit import paths
 from inrkit.companion import claims, items, machine, store
 from inrkit.companion.errors import CompanionError
-from inrkit.companion.measured import Measured, deviations, judge
+from inrkit.companion.measured import LAST, Measured, deviations, judge
 
 FOLDER = "INRKIT_RECORD"  # environment variable: the folder that the runner prepared
 DIGEST = "application/vnd.inrkit.metrics+json"
@@ -43,6 +44,7 @@ class Record:
         self.notes: list[str] = []
         self.figures: list[str] = []
         self.keys: set[tuple] = set()  # of the rows
+        self.cells: dict[str, int] = {}  # which code cell recorded a claim or metric
         given = os.environ.get(FOLDER)
         self.folder = Path(given) if given else paths.RESULTS / "interactive" / id
         context = self.folder / store.CONTEXT
@@ -147,6 +149,7 @@ class Record:
                 )
             self.keys.add(key)
             self.rows.append(row)
+        self.cells.setdefault(claim or metric, getattr(get_ipython(), "execution_count", 0))
 
     def _checked_unit(self, about: dict[str, Any], unit: str) -> str:
         id = about["claim"]
@@ -158,7 +161,7 @@ class Record:
             raise CompanionError(f"claim {id} has its number already: one quantity answers a claim")
         if unit and known.unit and unit != known.unit:
             raise CompanionError(f"claim {id} is in {known.unit}, the number in {unit}")
-        reading = about.get("reading", known.reading)
+        reading = about.get("reading", LAST)
         if known.reading and reading != known.reading:
             raise CompanionError(f"claim {id} is the {known.reading} value of a fit, not {reading}")
         return unit or known.unit
@@ -257,6 +260,7 @@ class Record:
             "data": self.data,
             "notes": self.notes,
             "metrics": self.metrics,
+            "cells": self.cells,
             "figures": self.figures,
             "fingerprint": context.get("fingerprint"),
         }

@@ -4,9 +4,9 @@ A run works in ``results/.partial/<profile>/<paper>/<topic>/<fingerprint>``. Onc
 record is moved aside, the new one is renamed into its place, and the old one is deleted. A kill at
 any moment leaves either of them whole; :func:`recover` puts it where it belongs.
 
-Checkpoints of fits lie apart, in ``results/.checkpoints/<profile>/<paper>/<topic>/<code>``. Each
-is named after all that determines its fit, and ``<code>`` after the code that fits, so that a
-stopped run goes on where it was, and a run with another figure or one image more repeats no fit.
+Checkpoints of fits lie apart, in ``results/.checkpoints/<profile>/<paper>/<topic>``. Each is named
+after all that determines its fit, code included, so that a stopped run goes on where it was, and a
+run with another figure or one image more repeats no fit.
 """
 
 import fcntl
@@ -52,6 +52,10 @@ class Place:
         """Where the old record waits while the new one takes its place."""
         return self.partial / "previous"
 
+    def is_begun(self, fingerprint: str) -> bool:
+        """Whether a run with this fingerprint was begun, and is not in the record's place yet."""
+        return (self.partial / fingerprint).is_dir()
+
     def working(self, fingerprint: str) -> Path:
         """Folder of the unfinished run with this fingerprint; all others are removed."""
         for outdated in self.partial.iterdir():
@@ -61,7 +65,7 @@ class Place:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints of its fits, one folder below it for each state of the code."""
+        """Folder of the checkpoints of its fits."""
         return paths.RESULTS / ".checkpoints" / self.profile / self.id
 
     @contextmanager

@@ -84,6 +84,19 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise ValueError(f"tf32 needs a CUDA device, this is {device.type}; take float32 or bf16")
 
 
+@contextmanager
+def sparing(*columns: int) -> Iterator[None]:
+    """Round no product within the block if one of its factors has few columns."""
+    spared = _current.precision != "float32" and min(columns) < COORDINATES
+    if spared:
+        _round_products("float32")
+    try:
+        yield
+    finally:
+        if spared:
+            _round_products(_current.precision)
+
+
 def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     r"""The matrix product :math:`s (x M + b)`, one for all signals or one a signal.
 
@@ -93,17 +106,12 @@ def product(x: Tensor, matrix: Tensor, scale: float, bias: Tensor | None = None)
         scale: the factor s.
         bias: ``(*signals, out)``, or None for no bias.
     """
-    precision = _current.precision
-    if precision != "float32" and min(x.shape[-1], matrix.shape[-1]) < COORDINATES:
-        _round_products("float32")
-        try:
-            return _product(x, matrix, scale, bias)
-        finally:
-            _round_products(precision)
-    if precision == "bf16" and x.is_cuda:
+    columns = x.shape[-1], matrix.shape[-1]
+    if _current.precision == "bf16" and x.is_cuda and min(columns) >= COORDINATES:
         y = scale * _half_product(x, matrix)
         return y if bias is None else y + scale * bias.unsqueeze(-2)
-    return _product(x, matrix, scale, bias)
+    with sparing(*columns):
+        return _product(x, matrix, scale, bias)
 
 
 def _half_product(x: Tensor, matrix: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inrkit.fields.arithmetic import sparing
+
 
 def uniform_(tensor: Tensor, bound: float) -> Tensor:
     """Fill in place from U(-bound, bound)."""
@@ -22,9 +24,10 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         weight: ``(*signals, out, in)``.
         bias: ``(*signals, out)``.
     """
-    if weight.ndim == 2:
-        return functional.linear(x, weight, bias)
-    return x @ weight.mT + bias.unsqueeze(-2)
+    with sparing(*weight.shape[-2:]):
+        if weight.ndim == 2:
+            return functional.linear(x, weight, bias)
+        return x @ weight.mT + bias.unsqueeze(-2)
 
 
 class Layer(nn.Module):

@@ -21,6 +21,7 @@ from inrkit.companion import Record, book, store
 from inrkit.render import sound_player
 
 DESK, PHONE = 1280, 390
+PATIENCE = 600_000  # milliseconds: for what never comes, not for what a busy machine is slow at
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--no-sandbox",
@@ -110,17 +111,28 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        settings = {"args": list(QUIET), "timeout": PATIENCE}
+        chromium = playwright.chromium.launch(executable_path=found, **settings)
         yield chromium
         chromium.close()
 
 
 @pytest.fixture(scope="session")
-def visit(browser):
+def new_page(browser):
+    def new_page(**settings):
+        page = browser.new_page(**settings)
+        page.set_default_timeout(PATIENCE)
+        return page
+
+    return new_page
+
+
+@pytest.fixture(scope="session")
+def visit(new_page):
     """Open a page at a desk, wait for its mathematics, take it to a phone; what happened."""
 
     def visit(url, colours="light"):
-        page = browser.new_page(viewport={"width": DESK, "height": 844}, color_scheme=colours)
+        page = new_page(viewport={"width": DESK, "height": 844}, color_scheme=colours)
         seen = SimpleNamespace(errors=[], requests=[])
         page.on("console", lambda m: m.type == "error" and seen.errors.append(m.text))
         page.on("pageerror", lambda error: seen.errors.append(str(error)))

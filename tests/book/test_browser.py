@@ -45,8 +45,8 @@ def test_the_book_opens_as_a_file(site, visit, page):
     assert seen.formulas > 10 or page == "index.html"
 
 
-def test_search_finds_a_page(site, browser):
-    page = browser.new_page()
+def test_search_finds_a_page(site, new_page):
+    page = new_page()
     page.goto((site / "search.html").as_uri() + "?q=damping")
-    page.wait_for_selector("#search-results li a", timeout=10_000)
+    page.wait_for_selector("#search-results li a")
     page.close()

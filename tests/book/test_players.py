@@ -20,7 +20,7 @@ COLOUR = """video => {
 
 
 @pytest.fixture(scope="module")
-def page(browser, tmp_path_factory):
+def page(new_page, tmp_path_factory):
     players = (
         sound_player(np.sin(np.arange(RATE) / 9), RATE, label="a tone"),
         video_player(FRAMES, 10, label="all red"),
@@ -28,9 +28,9 @@ def page(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("players") / "page.html"
     body = "".join(player._repr_html_() for player in players)
     path.write_text(f"<!doctype html><title>players</title><body>{body}</body>")
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page = new_page(viewport={"width": 390, "height": 844})
     page.goto(path.as_uri())
-    page.wait_for_function(READY, timeout=10_000)
+    page.wait_for_function(READY)
     yield page
     page.close()
 

@@ -55,9 +55,6 @@ compiler = pytest.mark.skipif(
     not any(name and shutil.which(name) for name in (environ.get("CXX"), "g++", "clang++")),
     reason="no C++ compiler",
 )
-rounding = pytest.mark.skipif(
-    not torch.cpu._is_avx512_bf16_supported(), reason="this processor has no bfloat16"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +146,7 @@ def test_a_backward_pass_leaves_what_the_next_one_needs(name):
     passes = [torch.autograd.grad(y, tensors, given, retain_graph=True) for _ in range(3)]
     again = torch.autograd.grad(y, tensors, given, create_graph=True)
     for other in (*passes[1:], again):
-        assert_close(other, passes[0], 1e-15 if other is not again else 1e-12)
+        assert_close(other, passes[0])
     assert torch.equal(given, kept)
 
 
@@ -455,8 +452,11 @@ def test_without_a_compiler_activations_stay_as_they_are(monkeypatch):
 # half precision
 
 
-class Roundings(TorchDispatchMode):
-    """Terms, columns and rounding of every matrix product that runs."""
+class Rounding(TorchDispatchMode):
+    """A processor that rounds the factors of products where the flag says so; many ignore it.
+
+    Keeps terms, columns and rounding of every matrix product that runs.
+    """
 
     def __init__(self):
         super().__init__()
@@ -464,30 +464,35 @@ class Roundings(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if operation._schema.name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
-            self.found.add((*args[-1].shape[-2:], mkldnn.matmul.fp32_precision))
+            precision = mkldnn.matmul.fp32_precision
+            self.found.add((*args[-1].shape[-2:], precision))
+            if precision == "bf16":
+                args = (*args[:-2], *(factor.bfloat16().float() for factor in args[-2:]))
         return operation(*args, **(kwargs or {}))
 
 
 def test_products_with_coordinates_are_exempt_from_rounding():
     torch.manual_seed(0)
     model, x = SIREN(2, 1, width=64, hidden_layers=2), torch.rand(512, 2)
-    with computing(Arithmetic(precision="bf16")), Roundings() as roundings:
+    with computing(Arithmetic(precision="bf16")), Rounding() as rounding:
         first(model, x)
-    with_coordinates = {found for found in roundings.found if 2 in found}
+    with_coordinates = {found for found in rounding.found if 2 in found}
     assert with_coordinates == {(2, 64, "ieee"), (64, 2, "ieee"), (512, 2, "ieee")}
-    assert {(64, 64, "bf16"), (512, 64, "bf16")} <= roundings.found
+    assert {(64, 64, "bf16"), (512, 64, "bf16")} <= rounding.found
 
 
-@rounding
 @pytest.mark.parametrize("is_fused", [True, False])
 def test_half_precision_rounds_a_little(is_fused):
     torch.manual_seed(0)
     model, x = SIREN(2, 8, width=64, hidden_layers=2), 2 * torch.rand(2000, 2) - 1
     exact = first(model, x)
     with computing(Arithmetic(is_fused, precision="bf16")):
-        rough = first(model, x)
-    errors = [(a - b).norm() / b.norm() for a, b in zip(rough, exact, strict=True)]
-    assert max(errors) < 0.03
+        own = first(model, x)  # this processor may round, or not
+        with Rounding():
+            rough = first(model, x)
+    for results in (own, rough):
+        errors = [(a - b).norm() / b.norm() for a, b in zip(results, exact, strict=True)]
+        assert max(errors) < 0.03
     assert errors[0] > 1e-4  # 1e-7 is all that single precision could do
 
 
@@ -496,7 +501,7 @@ def one_layer(is_fused):
     torch.manual_seed(0)
     model, x = SIREN(2, 64, hidden_layers=0), 2 * torch.rand(2000, 2) - 1
     exact = first(model, x)
-    with computing(Arithmetic(is_fused, precision="bf16")):
+    with computing(Arithmetic(is_fused, precision="bf16")), Rounding():
         return first(model, x), exact
 
 
@@ -506,7 +511,6 @@ def test_coordinates_are_not_rounded(is_fused):
     assert_close(rough[:1], exact[:1], 1e-6)
 
 
-@rounding
 def test_coordinates_are_not_rounded_in_the_gradients():
     rough, exact = one_layer(is_fused=True)
     assert_close(rough[2:], exact[2:], 1e-5)

@@ -33,12 +33,13 @@ def test_the_certificate_holds_for_pairs_and_jacobians(network, layers):
         slopes = (f(first) - f(second)).norm(dim=-1) / (first - second).norm(dim=-1)
     norms = jacobian_norms(model, x, first)
     assert norms.shape == (200,) and norms.max() < bound and slopes.max() < bound
-    assert norms.max() > 0.1 * bound  # it says something
+    assert norms.max() > 0.05 * bound  # it says something
 
 
 @pytest.mark.parametrize("normalization", [nn.Identity, WeightNorm])
 def test_without_spectral_norm_there_is_no_certificate(normalization):
-    assert contraction_bound(cell(InjectedSIREN, normalization=normalization)) > 1
+    free = cell(FourierMFN, normalization=normalization, weight_scale=25.0)
+    assert contraction_bound(free) > 1
 
 
 def test_jacobians_are_those_of_the_proofs():

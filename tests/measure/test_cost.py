@@ -1,30 +1,27 @@
-import time
-
+import numpy as np
 import pytest
 import torch
 
-from inrkit.measure import peak_memory, step_times
+from inrkit.measure import cost, peak_memory, step_times
 
 
-def test_steps_are_timed_in_turn_against_the_first():
-    calls = []
+def test_steps_are_timed_in_turn_against_the_first(monkeypatch):
+    calls, now = [], [100.0]
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: now[0])
+    taken = iter([9, 9, 1, 3, 2, 4, 1, 5, 2, 12, 4, 4])  # seconds of each step; the first warm up
 
-    def step(name, seconds):
+    def step(name):
         calls.append(name)
-        time.sleep(seconds)
+        now[0] += next(taken)
 
-    times = step_times(
-        {"fast": lambda: step("fast", 0.01), "slow": lambda: step("slow", 0.03)},
-        rounds=5,
-        warmup=1,
-    )
-    assert calls == ["fast", "slow"] * 6
-    assert times.seconds.shape == (5, 2)
-    assert times.median["fast"] >= 0.01
-    median, low, high = times.ratio("slow")
-    assert low <= median <= high
-    assert 1.5 < median < 4
-    assert times.ratio("fast") == (1, 1, 1)
+    steps = {name: lambda name=name: step(name) for name in ("first", "other")}
+    times = step_times(steps, rounds=5, warmup=1)
+    assert calls == ["first", "other"] * 6
+    assert times.seconds.tolist() == [[1, 3], [2, 4], [1, 5], [2, 12], [4, 4]]
+    assert times.median == {"first": 2, "other": 4}
+    low, median, high = np.percentile([3, 2, 5, 6, 1], (25, 50, 75))
+    assert times.ratio("other") == (median, low, high)
+    assert times.ratio("first") == (1, 1, 1)
 
 
 def test_peak_memory_is_the_storages_that_backward_needs():

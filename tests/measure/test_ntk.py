@@ -70,7 +70,7 @@ def test_a_wide_relu_network_has_the_arc_cosine_kernels():
     degree_1 = (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
     degree_1 *= np.outer(lengths, lengths)
     np.testing.assert_allclose(shares["layers.0"], v @ v.T * degree_0, rtol=0.06, atol=0.03)
-    np.testing.assert_allclose(shares["layers.1"] / width, degree_1, rtol=0.06)
+    np.testing.assert_allclose(shares["layers.1"] / width, degree_1, rtol=0.12)
 
 
 X, Y = np.array([0.0, 0.3, -0.8, 1.0]), np.array([0.0, -0.7, -0.75, 1.0])
@@ -133,6 +133,20 @@ def test_eigenvectors_of_a_wide_network_decay_as_predicted():
     predicted = found.decay([40], lr)[0] * start
     np.testing.assert_allclose(found.components(after), predicted, atol=0.02 * abs(start).max())
     assert abs(predicted[0]) < 1e-3 * abs(start[0]) and abs(predicted[-1]) > 0.9 * abs(start[-1])
+
+
+def test_gradient_descent_diverges_above_the_largest_rate_alone():
+    """A linear model, whose kernel stays as it is."""
+    torch.manual_seed(1)
+    x = torch.randn(20, 3, dtype=torch.float64)
+    limit = eigen(ntk(torch.nn.Linear(3, 1).double(), x)).largest_rate()
+    for factor in (0.98, 1.02):
+        model = torch.nn.Linear(3, 1).double()
+        loss = Regression(x, x.sin().sum(-1, keepdim=True))
+        losses = fit(model, loss, steps=400, lr=factor * limit, optimizer=torch.optim.SGD,
+                     progress=False).losses  # fmt: skip
+        assert (losses[-1] > 100 * losses[0]) == (factor > 1)
+        assert (losses[-1] < losses[0]) == (factor < 1)
 
 
 def test_effective_rank_and_order():

@@ -22,7 +22,7 @@ from inrkit.companion import notebooks, runner, store
 from inrkit.companion.cli import app
 
 TRIES = [
-    (notebook.id, index)
+    pytest.param(notebook.id, index, marks=pytest.mark.xdist_group(notebook.id))
     for notebook in notebooks.discover()
     for index in range(len(notebook.about.get("tries", ())))
 ]

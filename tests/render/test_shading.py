@@ -1,6 +1,7 @@
 """Pictures of a sphere and of planes, where every pixel is known."""
 
-import time
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -89,13 +90,30 @@ def test_a_turntable_turns_once():
     assert frames.shape == (4, 40, 40, 3) and frames.dtype == np.uint8
     for frame, azimuth in zip(frames, (0, 90, 180, 270), strict=True):
         one = shaded(vertices, faces, azimuth=azimuth, elevation=0, size=40)
-        np.testing.assert_array_equal(frame, one)
+        assert (frame != one).mean() < 0.01  # the edge may be rounded to either side
     left, right = (np.nonzero(frames[i][..., 2] < 255)[1].mean() for i in (2, 0))
     assert left < 19 < 20 < right
 
 
-def test_a_large_mesh_turns_in_seconds():
-    vertices, faces = ball(6)  # 81,920 faces
-    begin = time.process_time()
-    turntable(vertices, faces, frames=4)
-    assert (time.process_time() - begin) * 36 / 4 * 100 / 82 < 20  # a noisy machine has twice 10 s
+@contextmanager
+def calls_counted():
+    """All calls of functions within the block, those written in C too, as a list of one number."""
+    count = [0]
+
+    def seen(frame, event, argument):
+        count[0] += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        yield count
+    finally:
+        sys.setprofile(None)
+
+
+def test_a_large_mesh_takes_no_more_calls_than_a_small_one():
+    counts = []
+    for mesh in (ball(2), ball(6)):  # 320 and 81,920 faces
+        with calls_counted() as count:
+            turntable(*mesh, frames=2, size=40)
+        counts += count
+    assert counts[1] < counts[0] + 320

@@ -69,7 +69,7 @@ def test_left_out_blocks_change_nothing_and_save_evaluations():
     for lipschitz in (float("inf"), 1.0):
         counts.append(0)
         found.append(level_set(counted, 65, lipschitz=lipschitz))
-    np.testing.assert_array_equal(found[0].vertices, found[1].vertices)
+    np.testing.assert_allclose(found[0].vertices, found[1].vertices, atol=1e-6)
     np.testing.assert_array_equal(found[0].faces, found[1].faces)
     assert counts[0] == 65**3 + 8**3 and counts[1] < counts[0] / 2
 

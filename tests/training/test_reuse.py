@@ -62,26 +62,17 @@ def test_chunks_make_no_difference(network):
     assert not torch.allclose(once, solved, rtol=1e-4)  # the two are different fits
 
 
-class Stop(Exception):
-    """An interruption."""
-
-
-def test_an_interrupted_fit_finds_its_fixed_points_again(tmp_path):
-    settings = {"steps": 20, "lr": 1e-2, "chunk": 20, "checkpoint_seconds": 0, "progress": False}
-    straight = fit(field(), Reusing(signal()), checkpoint=tmp_path / "a.pt", **settings)
-    model, calls = field(), []
-
-    def interrupt(*_):
-        calls.append(None)
-        if len(calls) == 30:
-            raise Stop
-
-    model.register_forward_hook(interrupt)
-    with pytest.raises(Stop):
-        fit(model, Reusing(signal()), checkpoint=tmp_path / "b.pt", **settings)
-    resumed = fit(field(), Reusing(signal()), checkpoint=tmp_path / "b.pt", **settings)
-    assert torch.equal(resumed.losses, straight.losses)
-    assert torch.equal(resumed.model.cache.values, straight.model.cache.values)
+def test_an_interrupted_fit_finds_its_fixed_points_again(tmp_path, saves):
+    settings = {"steps": 20, "lr": 1e-2, "chunk": 20, "progress": False}
+    straight = fit(field(), Reusing(signal()), **settings)
+    settings |= {"checkpoint": tmp_path / "fit.pt", "checkpoint_seconds": 0}
+    saves.last = 9
+    with pytest.raises(KeyboardInterrupt):
+        fit(field(), Reusing(signal()), **settings)
+    resumed = fit(field(), Reusing(signal()), **settings)
+    assert saves.steps == list(range(1, 21))
+    torch.testing.assert_close(resumed.losses, straight.losses)
+    torch.testing.assert_close(resumed.model.cache.values, straight.model.cache.values)
 
 
 def average_steps(size, last=30):

@@ -58,7 +58,7 @@ def test_off_surface_term_is_the_integral_of_its_exponential():
         return 4 * torch.pi * s**2 * 2.718281828459045 ** (-100 * abs(s - RADIUS))
 
     integral = quad(shell, 0, 1, points=[RADIUS])[0] / 8
-    assert found == pytest.approx(integral / 2, rel=0.02)  # half the points are off the surface
+    assert found == pytest.approx(integral / 2, rel=0.05)  # half the points are off the surface
 
 
 def test_equals_nested_autograd_in_chunks_of_any_size():
