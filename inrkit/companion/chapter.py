@@ -78,8 +78,8 @@ def _ranges(numbers: Sequence[int]) -> str:
 def _earlier(run: Mapping[str, Any]) -> str:
     """Fits that an earlier commit made, and what an early record lacks."""
     fits = run.get("fits", ())
-    others = sorted({fit["commit"][:7] for fit in fits if fit.get("commit")}
-                    - {(run.get("commit") or "")[:7]})  # fmt: skip
+    made = {commit[:7] for fit in fits for commit in (fit["commit"] or "").split(", ")}
+    others = sorted(made - {"", (run.get("commit") or "")[:7]})
     return f"Some of its {len(fits)} fits were made at {', '.join(others)}" if others else ""
 
 

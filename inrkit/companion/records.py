@@ -17,7 +17,7 @@ from IPython import get_ipython
 from IPython.display import HTML, SVG, display
 
 from inrkit import paths
-from inrkit.companion import claims, items, machine, store
+from inrkit.companion import claims, items, machine, provenance, store
 from inrkit.companion.errors import CompanionError
 from inrkit.companion.measured import LAST, Measured, deviations, judge
 
@@ -54,6 +54,7 @@ class Record:
                 f"the notebook {self.context['id']} opens the record {id!r}: give its own id"
             )
         self.commit = machine.commit()  # of the code as the run begins
+        provenance.tell(self.commit)
         shutil.rmtree(self.folder / store.FIGURES, ignore_errors=True)
         (self.folder / store.FIGURES).mkdir(parents=True)
 
@@ -261,6 +262,8 @@ class Record:
             "notes": self.notes,
             "metrics": self.metrics,
             "cells": self.cells,
+            "fits": provenance.fits(),
+            "files": provenance.files(),
             "figures": self.figures,
             "fingerprint": context.get("fingerprint"),
         }
