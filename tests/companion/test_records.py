@@ -15,8 +15,10 @@ from PIL import Image
 
 from inrkit import paths
 from inrkit.companion import CompanionError, Record, machine, measured, records
+from inrkit.fields import SIREN
 from inrkit.render import sound_player
-from inrkit.signals import registry
+from inrkit.signals import image, registry
+from inrkit.training import Regression, fit
 
 
 @pytest.fixture
@@ -214,20 +216,20 @@ def test_verdicts_of_this_notebook(tmp_path, monkeypatch):
     assert list(table["order"]) == ["reversed", "reversed"]  # the paper has SPDER far above SIREN
 
 
-def test_checkpoints_stay_with_the_code_that_made_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    module = tmp_path / "inrkit/training/fit.py"
-    module.parent.mkdir(parents=True)
-
-    def checkpoint(code):
-        module.write_text(code)
-        return Record("spder/test", metrics=["psnr"]).checkpoint("a/b")
-
-    checkpoint("def fit():\n    return 1\n").write_text("old")
-    assert checkpoint("def fit():  # the same code\n    return 1\n").read_text() == "old"
-    assert not checkpoint("def fit():\n    return 2\n").exists()
-    assert not checkpoint("def fit():\n    return 1\n").exists()  # no longer kept
+def test_a_record_names_its_fits_and_the_files_that_were_read(record, tmp_path):
+    path = tmp_path / "own.png"
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(path)
+    signal = image(str(path))
+    fit(SIREN(2, 1, width=4), Regression(signal.coords, signal.values), steps=2, progress=False,
+        checkpoint=record.checkpoint("a fit"))  # fmt: skip
+    record.add("psnr", 1.0)
+    record.save()
+    run = json.loads((record.folder / "run.json").read_text())
+    (one,) = (entry for entry in run["fits"] if entry["name"] == "a fit")
+    assert one["steps"] == 2 and one["commit"] == run["commit"]
+    sums = [entry["sha256"] for entry in run["files"] if entry["name"].endswith("own.png")]
+    assert sums == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    assert run["cells"] == {"psnr": 0}
 
 
 def test_another_notebooks_record(tmp_path, monkeypatch):
