@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab run bench clean
+.PHONY: help install book test tries lab run bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ ID ?=
 PROFILE ?= quick
 
 # Small batches run faster on one thread than on two.
-test: export OMP_NUM_THREADS ?= 1
+test tries: export OMP_NUM_THREADS ?= 1
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ test: install  ## style and tests
 	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TRITON); fi
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m pytest
+
+tries: install  ## every "Try this" of every notebook (make test tries a few)
+	@INRKIT_TRIES=all $(BIN)/python -m pytest -n auto --dist loadgroup tests/notebooks/test_tries.py
 
 lab: install  ## the notebooks in JupyterLab
 	@$(BIN)/python -m inrkit lab

@@ -4,6 +4,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "data" / "claims.csv"
+TABLES = ROOT / "data" / "tables.csv"
+STATEMENTS = ROOT / "data" / "statements.csv"
 REASONS = ROOT / "data" / "reasons.csv"
 WORKLOADS = ROOT / "data" / "workloads.csv"
 REGISTRY = ROOT / "data" / "registry.csv"

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import nbformat
 import yaml
 
 from inrkit import paths
-from inrkit.companion import pages, scorecard, store
+from inrkit.companion import chapter, measured, pages, scorecard, statements, store
 from inrkit.companion.errors import CompanionError
 
 
@@ -57,13 +57,28 @@ def stage(folder: Path, *, strict: bool = True, profiles: Sequence[str] = store.
     _drop(toc, missing)
     _section(toc, "api/index")["sections"] = [{"file": name} for name in pages.api(folder)]
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
-    generated = {
-        "cards": pages.cards(_files(toc), records, folder),
-        "verdicts": pages.verdicts(scorecard.summary()),
-    }
-    for name, text in generated.items():
+    for name, text in _generated(toc, records, folder).items():
         (folder / "_generated" / f"{name}.md").write_text(text, encoding="utf-8")
     return folder
+
+
+def _generated(toc: dict[str, Any], records: Mapping[str, Path], folder: Path) -> dict[str, str]:
+    """Pieces that pages include, by name: cards, the statements of each paper, counts."""
+    judged = measured.records()
+    findings = statements.findings(judged)
+    counts = scorecard.summary(scorecard.stated(judged), "answer", statements.ANSWERS)
+    papers = dict.fromkeys(found.statement.paper for found in findings)
+    return {
+        "cards": pages.cards(_files(toc), records, folder),
+        "bars": pages.bars(counts),
+        "numbers": pages.three_answers(scorecard.scorecard(judged)),
+        **{
+            f"statements-{paper}": pages.stated(
+                [found for found in findings if found.statement.paper == paper], "../", records
+            )
+            for paper in papers
+        },
+    }
 
 
 def notebooks(toc: dict[str, Any]) -> list[str]:
@@ -104,7 +119,7 @@ def _record(id: str, profiles: Sequence[str]) -> Path | None:
 
 def _stage_notebook(folder: Path, id: str, record: Path) -> None:
     content = nbformat.read(record / store.NOTEBOOK, as_version=4)
-    pages.notebook(id, content, store.read_run(record))
+    chapter.notebook(content, measured.read(id, record))
     page = folder / f"{id}.ipynb"
     page.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(content, page)

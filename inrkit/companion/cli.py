@@ -28,7 +28,7 @@ class Group(TyperGroup):
             typer.echo(f"inrkit: {error}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo("inrkit: stopped; the same command resumes", err=True)
+            typer.echo(f"inrkit: {error or 'stopped'}", err=True)
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -92,21 +92,27 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after a failure.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Run even if unchanged.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run even if unchanged, and train anew.")
+    ] = False,
 ) -> None:
     """Run notebooks and record what they measure; an interrupted run resumes."""
     from inrkit.companion import runner
 
-    outcomes = runner.run(
-        ids or (),
-        profile=profile,
-        overrides=dict(map(_override, parameter or ())),
-        device=device,
-        jobs=jobs,
-        keep_going=keep_going,
-        force=force,
-        report=_report,
-    )
+    try:
+        outcomes = runner.run(
+            ids or (),
+            profile=profile,
+            overrides=dict(map(_override, parameter or ())),
+            device=device,
+            jobs=jobs,
+            keep_going=keep_going,
+            force=force,
+            report=_report,
+        )
+    except KeyboardInterrupt:
+        again = "the same command without --force" if force else "the same command"
+        raise KeyboardInterrupt(f"stopped; {again} resumes") from None
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -142,14 +148,26 @@ def _override(text: str) -> tuple[str, Any]:
 
 @app.command()
 def score(as_json: Json = False) -> None:
-    """The papers' claims beside what was measured."""
-    from inrkit.companion import scorecard
+    """The papers' statements, then their numbers, beside what was measured."""
+    from inrkit.companion import measured, scorecard, statements, verdicts
 
-    table = scorecard.scorecard()
+    records = measured.records()
+    stated, table = scorecard.stated(records), scorecard.scorecard(records)
     if as_json:
-        typer.echo(table.to_json(orient="records", indent=1, force_ascii=False))
-    else:
-        typer.echo(scorecard.summary(table).to_string())
+        content = {"statements": stated, "numbers": table, "pairs": scorecard.pairs(records)}
+        typer.echo(json.dumps(
+            {key: json.loads(part.to_json(orient="records")) for key, part in content.items()},
+            indent=1, ensure_ascii=False,
+        ))  # fmt: skip
+        return
+    counted = table[table["counts"]]
+    typer.echo(f"{len(stated)} statements")
+    typer.echo(scorecard.summary(stated, "answer", statements.ANSWERS).to_string())
+    apart = len(table) - len(counted)
+    typer.echo(f"\n{len(counted)} numbers; repeated, quoted and set apart are {apart} more")
+    for column in ("scale", "size", "order"):
+        answers = getattr(verdicts, f"{column.upper()}S")
+        typer.echo(f"\n{column}\n{scorecard.summary(counted, column, answers).to_string()}")
 
 
 @app.command()

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import json
 import re
-import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -21,8 +21,8 @@ from inrkit.companion.store import Place
 
 PACKAGE = "inrkit"
 PARSING = Lock()  # ast in two threads at once fails now and then in Python 3.11
-FITTING = ("calculus", "solvers", "fields", "signals", "training")  # what a fit runs through
 RECORDER = ("companion/__init__.py", "companion/records.py")  # writes numbers down, makes none
+UNUSED = 30 * 24 * 3600  # seconds after which a checkpoint that no run took up is removed
 
 
 def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
@@ -43,15 +43,11 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
 
 
 def checkpoints(place: Place) -> Path:
-    """Folder of the checkpoints that the package's present code made; others are removed."""
-    folders = (paths.ROOT / PACKAGE / name for name in FITTING)
-    with PARSING:
-        sources = [normalized(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    code = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
-    for outdated in place.checkpoints.glob("*"):
-        if outdated.name != code:
-            shutil.rmtree(outdated)
-    return place.checkpoints / code
+    """Folder of the checkpoints of a notebook's fits; those long unused are removed."""
+    for path in place.checkpoints.rglob("*.pt"):
+        if time.time() - path.stat().st_atime > UNUSED:
+            path.unlink()
+    return place.checkpoints
 
 
 def code_cells(notebook: Notebook) -> list[str]:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ import yaml
 
 from inrkit import paths
 from inrkit.companion.errors import CompanionError
+from inrkit.companion.verdicts import Deviation
 
 PROFILES = ("quick", "paper", "smoke")
+SAME_FOR_ALL = ("device", "seed", "n_items")  # change where, from what start, and on how many
+ABSENT = "not a parameter of that run"
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,45 @@ class Notebook:
         """The declared parameters: names and values of the cell tagged ``parameters``."""
         return assignments(tagged(self.content, "parameters"))
 
+    @cached_property
+    def about(self) -> Mapping[str, Any]:
+        """What the notebook's metadata declare under ``inrkit``.
+
+        - ``reads``: "records" where it reads those of other notebooks.
+        - ``cost``: parameters that change nothing but time and memory.
+        - ``counts``: parameters that say how much of the data is used.
+        - ``touches``: for a parameter, the models whose numbers it changes.
+        - ``deviations``: what stands in for the paper's data or programs, whatever the profile:
+          ``what``, ``paper``, ``here``, and, if they hold for some only, ``models``, and
+          ``when`` or ``unless``, a parameter's values.
+        - ``tries``: what each "Try this" changes, in their order.
+        """
+        return self.content.metadata.get("inrkit", {})
+
     @property
     def reads_records(self) -> bool:
         """Whether it reads other notebooks' records, and so runs after them."""
-        return self.content.metadata.get("inrkit", {}).get("reads") == "records"
+        return self.about.get("reads") == "records"
+
+    def deviations(self, parameters: Mapping[str, Any]) -> tuple[Deviation, ...]:
+        """In what a run with these parameters differs from the paper's own settings.
+
+        The paper's are those of the profile "paper"; what it cannot have stands in the metadata.
+        """
+        about, own = self.about, {**self.defaults, **self.changes("paper", {})}
+        same = {*SAME_FOR_ALL, *about.get("cost", ()), *about.get("counts", ())}
+        touches = about.get("touches", {})
+        found = [
+            Deviation(name, own[name], here, tuple(touches.get(name, ())))
+            for name in own
+            if name not in same
+            and _plain(here := parameters.get(name, ABSENT)) != _plain(own[name])
+        ]
+        for entry in about.get("deviations", ()):
+            if _applies(entry, {**own, **parameters}):
+                models = tuple(entry.get("models", ()))
+                found.append(Deviation(entry["what"], entry["paper"], entry["here"], models))
+        return tuple(found)
 
     def changes(self, profile: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What a profile's file and the overrides change of the defaults, checked.
@@ -124,6 +163,23 @@ def assignments(source: str) -> dict[str, Any]:
             if isinstance(target, ast.Name):
                 bound[target.id] = _literal(node.value)
     return bound
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, which knows no tuples."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _applies(entry: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+    """Whether a declared deviation holds for these parameters."""
+
+    def match(name: str, values: Any) -> bool:
+        values = values if isinstance(values, list) else [values]
+        return _plain(parameters.get(name)) in values
+
+    when, unless = entry.get("when", {}), entry.get("unless", {})
+    excepted = bool(unless) and all(match(*item) for item in unless.items())
+    return all(match(*item) for item in when.items()) and not excepted
 
 
 def _literal(node: ast.expr | None) -> Any:

@@ -1,112 +1,26 @@
-"""The parts of the book that are written from records: cards, verdicts, banners, API pages."""
+"""The parts of the book that are written from records: cards, statements, counts, API pages."""
 
 import ast
 import shutil
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pandas as pd
 import yaml
 
 from inrkit import paths
-from inrkit.companion import claims
-from inrkit.companion.records import DIGEST
-from inrkit.companion.store import METRICS, RUN
+from inrkit.companion import verdicts
+from inrkit.companion.chapter import css, said
+from inrkit.companion.scorecard import summary
+from inrkit.companion.statements import Finding
 
-NBSP = "\u00a0"  # keeps a number and its unit on one line
+ANSWERS = {"scale": verdicts.SCALES, "size": verdicts.SIZES, "order": verdicts.ORDERS}
 PICTURES = (".svg", ".webp")  # of a record's figures; others are played
 LAYERS = (
     "calculus", "solvers", "fields", "signals", "training", "measure", "render", "companion"
 )  # fmt: skip
-
-
-def banner(id: str, run: Mapping[str, Any]) -> str:
-    """What the run of a notebook was, as MyST, for the top of its page."""
-    what = {
-        "paper": "Recorded run with the paper profile",
-        "quick": "Quick run, sized for two cores and a minute",
-        "smoke": "Smoke run, sized for tests: its numbers mean nothing",
-    }[run["profile"]]
-    machine = [run["device"]["name"], f"PyTorch {run['versions']['torch']}", _commit(run)]
-    if run["device"]["kind"] == "cpu":
-        machine.insert(1, _count(run["threads"], "thread"))
-    data = ", ".join(map(_used, run["data"]))
-    lines = [
-        f"**{what}** · {run['scale']} scale · {_spent(run)} · {_day(run['start'])}",
-        " · ".join(filter(None, machine)),
-        f"Data: {data}" if data else "",
-        "Not as in the paper: " + "; ".join(run["notes"]) if run["notes"] else "",
-        f"Download: {_downloads(id)}",
-    ]
-    return "\n\n".join((f":::{{div}} run-banner {run['profile']}", *filter(None, lines), ":::"))
-
-
-def _spent(run: Mapping[str, Any]) -> str:
-    """How long it took; fits that an earlier run had made count, too."""
-    training = run.get("training_seconds") or 0
-    if training > run["seconds"]:
-        return f"{_duration(training)} of training, resumed"
-    return _duration(run["seconds"])
-
-
-def _downloads(id: str) -> str:
-    """Links to the notebook as stored, and to the record that this page shows."""
-    files = {"notebook": f"{Path(id).name}.ipynb", "numbers": METRICS, "run record": RUN}
-    return ", ".join(
-        f"{{download}}`{label} </_records/{id}/{file}>`" for label, file in files.items()
-    )
-
-
-def _used(item: Mapping[str, Any]) -> str:
-    share = "" if item["n"] == item["of"] else f" ({item['n']} of {item['of']})"
-    return item["name"] + share
-
-
-def _commit(run: Mapping[str, Any]) -> str:
-    if not run.get("commit"):
-        return ""
-    return f"commit {run['commit'][:7]}" + ("" if run["clean"] else " with changes")
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
-def _day(moment: str) -> str:
-    day = datetime.fromisoformat(moment)
-    return f"{day.day} {day:%B %Y}".replace(" ", NBSP)
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them: 8.2 s, 12 min 30 s, 3 h 5 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if seconds < 60:
-        said = f"{seconds:.1f} s"
-    else:
-        said = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-    return said.replace(" ", NBSP)
-
-
-def notebook(id: str, content: nbformat.NotebookNode, run: Mapping[str, Any]) -> None:
-    """Make an executed notebook a page, in place.
-
-    The banner goes below the title, the injected parameters are folded, and the digest of the
-    numbers, which only ``inrkit verify`` reads, is dropped.
-    """
-    for cell in content.cells:
-        tags = cell.metadata.setdefault("tags", [])
-        if "injected-parameters" in tags:
-            tags.append("hide-input")
-            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(DIGEST, None)
-    title, _, rest = content.cells[0].source.partition("\n")
-    content.cells[0].source = f"{title}\n\n{banner(id, run)}\n\n{rest}"
 
 
 def cards(listed: Iterable[str], records: Mapping[str, Path], stage: Path) -> str:
@@ -157,31 +71,78 @@ def _figure(name: str, records: Mapping[str, Path]) -> Path | None:
     return min((path for path in found if path.suffix in PICTURES), default=None)
 
 
-def verdicts(summary: pd.DataFrame) -> str:
-    """Bars of the verdicts on each paper's claims, as HTML, from the scorecard's summary."""
+def bars(counts: pd.DataFrame) -> str:
+    """One bar a paper, as HTML, from a summary of answers (rows: papers, columns: answers)."""
     titles = {paper["key"]: paper["title"] for paper in _papers()}
-    rows = [_bar(title, summary.loc[key]) for key, title in titles.items() if key in summary.index]
-    key = "".join(f'<span><b class="{_css(v)}"></b>{v}</span>' for v in claims.VERDICTS)
+    rows = [_bar(title, counts.loc[key]) for key, title in titles.items() if key in counts.index]
+    key = "".join(f'<span><b class="{css(v)}"></b>{v}</span>' for v in counts.columns)
     body = "\n".join(rows)
     return f'<div class="verdicts">\n{body}\n</div>\n<div class="verdict-key">{key}</div>\n'
 
 
 def _bar(title: str, counts: pd.Series) -> str:
-    total, decided = counts["all"], counts["all"] - counts[claims.NOT_RUN]
+    total = counts.sum()
     pieces = "".join(
-        f'<i class="{_css(name)}" style="width:{100 * counts[name] / total:.2f}%"></i>'
-        for name in claims.VERDICTS
+        f'<i class="{css(name)}" style="width:{100 * count / max(total, 1):.2f}%"></i>'
+        for name, count in counts.items()
     )
-    label = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS)
+    label = ", ".join(f"{count} {name}" for name, count in counts.items())
     return (
         f'<div class="paper"><strong>{escape(title)}</strong>'
         f'<div class="bar" role="img" aria-label="{label}" title="{label}">{pieces}</div>'
-        f'<span class="counts">{decided} of {total} decided</span></div>'
+        f'<span class="counts">{counts.iloc[0]} of {total} {counts.index[0]}</span></div>'
     )
 
 
-def _css(verdict: str) -> str:
-    return "v-" + verdict.replace(" ", "-")
+def stated(findings: Iterable[Finding], root: str, known: Iterable[str]) -> str:
+    """Statements with their answers, as HTML; what each rests on is folded below it.
+
+    Args:
+        findings: of the statements to show.
+        root: of the book, as seen from the page: ``""`` or ``"../"``.
+        known: ids of the notebooks that are pages.
+    """
+    known = set(known)
+    return "\n".join(_statement(found, root, known) for found in findings) + "\n"
+
+
+def _statement(found: Finding, root: str, known: set[str]) -> str:
+    one = found.statement
+    pages = ", ".join(
+        f'<a href="{root}{id}.html">{id}</a>' if id in known else id for id in one.notebooks
+    )
+    parts = [f"<li><b>Criterion.</b> {escape(one.criterion)}</li>"]
+    parts += [f"<li><b>Measured.</b> {escape(seen)}</li>" for seen in found.evidence]
+    parts += [f"<li><b>Why not more.</b> {escape(found.reason)}</li>"] * bool(found.reason)
+    parts += [f"<li><b>Rule.</b> <code>{escape(one.rule)}</code></li>"] * bool(one.rule)
+    parts.append(f"<li><b>Chapter.</b> {pages}</li>")
+    return (
+        f'<div class="statement {css(found.answer)}" id="{one.id}"><p>{said(found.answer)} '
+        f"{escape(one.statement)} <small>{escape(one.section)}</small></p>"
+        f"<details><summary>how it is decided</summary><ul>{''.join(parts)}</ul></details></div>"
+    )
+
+
+def three_answers(table: pd.DataFrame) -> str:
+    """Numbers that count, by paper and answer, as Markdown.
+
+    Args:
+        table: the scorecard.
+    """
+    counted = table[table["counts"]]
+    titles = {paper["key"]: paper["title"] for paper in _papers()} | {"all": "all"}
+    parts = []
+    for column, answers in ANSWERS.items():
+        counts = summary(counted, column, answers)
+        lines = [f"| {column} | " + " | ".join(answers) + " |", "| --- |" + " --- |" * len(answers)]
+        lines += [
+            f"| {titles[key]} | " + " | ".join(str(n) for n in row) + " |"
+            for key, row in zip(counts.index, counts.to_numpy(), strict=True)
+        ]
+        parts.append("\n".join(lines))
+    apart = len(table) - len(counted)
+    total = f"{len(counted)} numbers; {apart} more are repeated, quoted or set apart."
+    return "\n\n".join([total, *parts])
 
 
 def api(stage: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """What a notebook measured: numbers, figures, and under which circumstances."""
 
-import csv
 import hashlib
 import io
 import json
@@ -8,21 +7,22 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import HTML, SVG, display
 
 from inrkit import paths
-from inrkit.companion import claims, machine, store
+from inrkit.companion import claims, items, machine, store
 from inrkit.companion.errors import CompanionError
+from inrkit.companion.measured import LAST, Measured, deviations, judge
 
 FOLDER = "INRKIT_RECORD"  # environment variable: the folder that the runner prepared
 DIGEST = "application/vnd.inrkit.metrics+json"
-KEEPS_SCALE = {"n_items", "seed", "device"}  # overrides that leave the paper's settings as they are
-FIRST, LAST = ["claim", "model"], ["metric", "value", "spread", "n", "seed", "unit"]
 
 
 class Record:
@@ -43,6 +43,8 @@ class Record:
         self.data: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.figures: list[str] = []
+        self.keys: set[tuple] = set()  # of the rows
+        self.cells: dict[str, int] = {}  # which code cell recorded a claim or metric
         given = os.environ.get(FOLDER)
         self.folder = Path(given) if given else paths.RESULTS / "interactive" / id
         context = self.folder / store.CONTEXT
@@ -81,68 +83,87 @@ class Record:
             self.data.append(entry)
 
     def note(self, text: str) -> None:
-        """Say in what else the run differs from the paper's: "centre crops, not resized"."""
+        """A remark on the run, such as "one fit diverged".
+
+        What differs from the paper's settings is no remark: see
+        :attr:`~inrkit.companion.notebooks.Notebook.about`.
+        """
         self.notes.append(text)
 
     def add(
         self,
         metric: str,
-        value: float,
+        value: Any,
         *,
         model: str = "",
         claim: str = "",
-        spread: float | None = None,
-        n: int = 1,
-        seed: int | None = None,
+        item: Any = "",
+        seed: Any = None,
         unit: str = "",
         **settings: Any,
     ) -> None:
-        """Record a number.
+        """Record a number, or one for each of several items or seeds.
+
+        ``record.add("psnr", [31.2, 28.9], item=["cat", "camera"], seed=0, model="SIREN")``
+
+        Means, spreads and intervals are computed from these rows and never recorded. An item is
+        independent of the others: a picture, a clip, a scan, a mask. Points, frames and views of
+        one fit are none; their mean is one value of that fit.
 
         Args:
             metric: one of those promised.
-            value: a finite number; the mean where ``n`` > 1.
+            value: a finite number, or as many as there are items or seeds.
             model: what was measured.
-            claim: id of the paper's number that this one answers, if there is one.
-            spread: standard deviation over the ``n`` items or seeds.
-            n: number of items or seeds behind the mean.
-            seed: of the run, where there is a single one.
+            claim: id of the paper's number that these values answer, if there is one.
+            item: name, or a name a value; empty where there is a single one.
+            seed: of the run, or one a value; none where nothing is random.
             unit: taken from the claim where not given.
             **settings: each becomes a column of ``metrics.csv``.
 
         Raises:
-            CompanionError: the metric was not promised, a number is not finite, the claim is
-                unknown, answered twice or in another unit.
+            CompanionError: the metric was not promised, a number is not finite, items and seeds do
+                not fit the values, a row is there twice, or the claim is unknown, answered by two
+                quantities, in another unit or another reading.
         """
         if metric not in self.metrics:
             raise CompanionError(
                 f"metric {metric!r} is not promised; promised are {', '.join(self.metrics)}"
             )
-        value, spread = _finite(metric, value), _finite(metric, spread)
+        taken = set(settings) & {*items.FIRST, *items.LAST, "n", "spread"}
+        if taken:
+            raise CompanionError(f"{', '.join(sorted(taken))}: no setting; give item and seed")
+        values = [_finite(metric, one) for one in _listed(value)]
+        names = [str(one) for one in _repeated(item, len(values), metric, "items")]
+        seeds = _repeated(seed, len(values), metric, "seeds")
+        about = {"claim": claim, "model": str(model), **settings, "metric": metric}
         if claim:
-            unit = self._checked_unit(claim, unit)
-        self.rows.append(
-            {
-                "claim": claim,
-                "model": model,
-                **settings,
-                "metric": metric,
-                "value": value,
-                "spread": spread,
-                "n": int(n),
-                "seed": seed,
-                "unit": unit,
-            }  # fmt: skip
-        )
+            unit = self._checked_unit(about, unit)
+        for one, name, start in zip(values, names, seeds, strict=True):
+            row = {**about, "item": name, "seed": None if start is None else int(start),
+                   "value": one, "unit": unit}  # fmt: skip
+            key = tuple((k, str(v)) for k, v in row.items() if k != "value")
+            if key in self.keys:
+                raise CompanionError(
+                    f"{metric} of {model or 'no model'}, item {name!r}, seed {start} is recorded "
+                    "already: give items, seeds or settings that tell the two apart"
+                )
+            self.keys.add(key)
+            self.rows.append(row)
+        self.cells.setdefault(claim or metric, getattr(get_ipython(), "execution_count", 0))
 
-    def _checked_unit(self, claim: str, unit: str) -> str:
-        known = claims.claims().get(claim)
+    def _checked_unit(self, about: dict[str, Any], unit: str) -> str:
+        id = about["claim"]
+        known = claims.claims().get(id)
         if known is None:
-            raise CompanionError(f"there is no claim {claim!r} in data/claims.csv")
-        if any(row["claim"] == claim for row in self.rows):
-            raise CompanionError(f"claim {claim} has its number already: one row answers a claim")
+            raise CompanionError(f"there is no claim {id!r} in data/claims.csv")
+        others = ({k: row.get(k) for k in about} for row in self.rows if row["claim"] == id)
+        if any(other != about for other in others):
+            raise CompanionError(f"claim {id} has its number already: one quantity answers a claim")
         if unit and known.unit and unit != known.unit:
-            raise CompanionError(f"claim {claim} is in {known.unit}, the number in {unit}")
+            raise CompanionError(f"claim {id} is in {known.unit}, the number in {unit}")
+        reading = about.get("reading", LAST)
+        if known.reading and reading != known.reading:
+            raise CompanionError(f"claim {id} is the {known.reading} value of a fit, not {reading}")
         return unit or known.unit
 
     def figure(self, figure: Any, name: str, *, raster: bool = False) -> None:
@@ -187,36 +208,18 @@ class Record:
         self.figures.append(path.name)
         display(player)
 
-    def scale(self) -> str:
-        """How near the run is to the paper's: "full", "subset" (of the data) or "reduced".
+    def so_far(self) -> Measured:
+        """What is recorded so far, as its judges see it."""
+        parameters, run = self.context["parameters"], {"data": self.data}
+        return Measured(self.id, items.table(self.rows), run, deviations(self.id, parameters))
 
-        Only the profile "paper", with nothing overridden but ``n_items``, ``seed`` and ``device``,
-        has the paper's own settings.
-        """
-        if self.context["profile"] != "paper" or set(self.context["overrides"]) - KEEPS_SCALE:
-            return claims.REDUCED
-        partial = any(entry["n"] < entry["of"] for entry in self.data)
-        return claims.SUBSET if partial else claims.FULL
+    def summary(self) -> pd.DataFrame:
+        """Mean, standard deviation, 95% interval and n of each quantity recorded so far."""
+        return items.summarized(items.table(self.rows))
 
     def verdicts(self) -> Any:
-        """Table paper / ours / verdict of the claims that this notebook answered, for display."""
-        known = claims.claims()
-        answered = [row for row in self.rows if row["claim"]]
-        measured = {row["claim"]: row["value"] for row in answered}
-        table = []
-        for row in answered:
-            claim, value, spread = known[row["claim"]], row["value"], row["spread"]
-            group = claims.peers(claim, measured)
-            table.append({
-                "claim": claim.id,
-                "setting": claim.setting,
-                "metric": claim.metric,
-                "paper": claims.show(claim.value, claim.spread, claim.unit),
-                "ours": claims.show(value, spread, claim.unit),
-                "deviation": claims.show_deviation(claim, value),
-                "verdict": claims.verdict(claim, value, spread, self.scale(), group),
-            })  # fmt: skip
-        return pd.DataFrame(table).style.hide(axis="index")
+        """The claims that this notebook answers, beside its numbers, for display."""
+        return judged(self.so_far()).style.hide(axis="index")
 
     def save(self, *, training_seconds: float | None = None) -> None:
         """Write the record to ``self.folder``; the notebook's last cell.
@@ -230,13 +233,7 @@ class Record:
         missing = [name for name in self.metrics if all(r["metric"] != name for r in self.rows)]
         if missing:
             raise CompanionError(f"promised, but never recorded: {', '.join(missing)}")
-        settings = dict.fromkeys(key for row in self.rows for key in row)
-        columns = [*FIRST, *(key for key in settings if key not in FIRST + LAST), *LAST]
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        text = table.getvalue()
+        text = items.table(self.rows).to_csv(index=False, lineterminator="\n")
         (self.folder / store.METRICS).write_text(text, encoding="utf-8")
         run = {**self._circumstances(), "training_seconds": training_seconds}
         store.write_json(self.folder / store.RUN, run)
@@ -250,7 +247,6 @@ class Record:
         return {
             "id": self.id,
             "profile": context["profile"],
-            "scale": self.scale(),
             "parameters": context["parameters"],
             "overrides": context["overrides"],
             "device": machine.device(context["parameters"].get("device")),
@@ -264,6 +260,7 @@ class Record:
             "data": self.data,
             "notes": self.notes,
             "metrics": self.metrics,
+            "cells": self.cells,
             "figures": self.figures,
             "fingerprint": context.get("fingerprint"),
         }
@@ -294,6 +291,44 @@ def _interactive(id: str) -> dict[str, Any]:
     kept = str(checkpoints(store.Place(id, "interactive")))
     return {"id": id, "profile": "interactive", "overrides": {}, "parameters": parameters,
             "checkpoints": kept}  # fmt: skip
+
+
+def judged(record: Measured) -> pd.DataFrame:
+    """Table of the claims that a record answers: the paper's number, ours, and three answers."""
+    table = []
+    for id in dict.fromkeys(record.table["claim"]):
+        claim = claims.claims().get(id)
+        if claim is None:
+            continue
+        found = judge(claim, record)
+        table.append({
+            "claim": claim.id,
+            "setting": claim.setting,
+            "metric": claim.metric,
+            "paper": claims.show(claim.value, claim.spread, claim.unit),
+            "ours": claims.show(found.over.mean, found.over.std, claim.unit),
+            "n": found.over.n,
+            "scale": found.scale,
+            "size": found.size or "—",
+            "order": found.order or "—",
+        })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _listed(value: Any) -> list[Any]:
+    """A single value, or those of a sequence, array or tensor, in a list."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _repeated(value: Any, n: int, metric: str, what: str) -> list[Any]:
+    """One for each of ``n`` values: as given, or a single one for all."""
+    given = _listed(value)
+    if len(given) == 1:
+        return given * n
+    if len(given) != n:
+        raise CompanionError(f"{metric}: {n} values for {len(given)} {what}")
+    return given
 
 
 def _finite(metric: str, value: Any) -> float | None:

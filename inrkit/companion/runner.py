@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,16 @@ from typing import Any
 from tqdm import tqdm
 
 from inrkit import paths
-from inrkit.companion import fingerprint, kernels, machine, notebooks, records, store, verify
+from inrkit.companion import (
+    fingerprint,
+    kernels,
+    machine,
+    notebooks,
+    provenance,
+    records,
+    store,
+    verify,
+)  # fmt: skip
 from inrkit.companion.errors import CompanionError
 from inrkit.companion.notebooks import Notebook
 from inrkit.companion.store import Place
@@ -39,7 +49,6 @@ class Job:
     profile: str
     overrides: Mapping[str, Any]
     changes: Mapping[str, Any]
-    force: bool
     one_thread: bool
 
     @property
@@ -74,7 +83,8 @@ def run(
         jobs: notebooks at once, with one thread each; 1 gives its kernel all cores. By default
             one a core for several notebooks on a CPU, else 1.
         keep_going: run the others after a failure.
-        force: run even if unchanged, and from the start.
+        force: run even if unchanged, and from the start, without the checkpoints of earlier runs.
+            Where this is stopped, a run without ``force`` does what is left of it.
         report: called with each outcome as it comes.
 
     Raises:
@@ -87,7 +97,9 @@ def run(
     changes = {notebook.id: notebook.changes(profile, overrides) for notebook in chosen}
     devices = {{**n.defaults, **changes[n.id]}.get("device") for n in chosen}
     jobs = jobs or _default_jobs(len(chosen), devices)
-    batch = [Job(n, profile, overrides, changes[n.id], force, jobs > 1) for n in chosen]
+    batch = [Job(n, profile, overrides, changes[n.id], jobs > 1) for n in chosen]
+    for job in batch if force else ():
+        _start_over(job)
     outcomes: list[Outcome] = []
     for reads_records in (False, True):
         part = [job for job in batch if job.notebook.reads_records is reads_records]
@@ -132,6 +144,16 @@ def _stop(waiting: set[Future]) -> None:
         running = wait(running, timeout=POLL).not_done
 
 
+def _start_over(job: Job) -> None:
+    """Begin a run from nothing: whichever run comes next goes on with it."""
+    with suppress(CompanionError), job.place.locked():  # one that is at work keeps what it has
+        job.place.recover()
+        working = job.place.working(fingerprint.fingerprint(job.notebook, job.parameters))
+        shutil.rmtree(working, ignore_errors=True)
+        shutil.rmtree(job.place.checkpoints, ignore_errors=True)
+        working.mkdir()
+
+
 def _outcome(job: Job, progress: "Progress") -> Outcome:
     start = time.monotonic()
     try:
@@ -148,13 +170,10 @@ def _run(job: Job, progress: "Progress") -> str:
     with place.locked():
         place.recover()
         mark = fingerprint.fingerprint(job.notebook, job.parameters)
-        if not job.force and unchanged(place.record, id, mark):
+        if not place.is_begun(mark) and unchanged(place.record, id, mark):
             kernels.refresh(job.notebook, place.record)
             return "kept"
         working = place.working(mark)
-        if job.force:
-            shutil.rmtree(working, ignore_errors=True)
-            shutil.rmtree(place.checkpoints, ignore_errors=True)
         if not store.is_complete(working):
             _prepare(job, working, mark)
             progress.start(job, working)
@@ -162,7 +181,10 @@ def _run(job: Job, progress: "Progress") -> str:
                 job.notebook,
                 working / store.NOTEBOOK,
                 changes=job.changes,
-                environment=kernels.environment(working, paths.ROOT, one_thread=job.one_thread),
+                environment={
+                    **kernels.environment(working, paths.ROOT, one_thread=job.one_thread),
+                    **provenance.environment(),
+                },
                 on_cell=lambda: progress.cell(job, working),
             )
             wrong = verify.problems(working, id)
@@ -177,11 +199,12 @@ def unchanged(record: Path, id: str, mark: str) -> bool:
     if not record.exists() or verify.problems(record, id):
         return False
     run = store.read_run(record)
-    return run["fingerprint"] == mark and all(map(_same_data, run["data"]))
+    same = run["fingerprint"] == mark and all(map(_same_data, run["data"]))
+    return same and all(map(provenance.is_same, run.get("files", ())))
 
 
 def _same_data(entry: Mapping[str, Any]) -> bool:
-    """Whether the registry has the data that was used, or does not know it (a reader's own)."""
+    """Whether the registry still has the data that was used, where it knows its name."""
     now = records.registered(entry["name"], entry["n"])
     return now is None or now == entry["sha256"]
 

@@ -4,9 +4,9 @@ A run works in ``results/.partial/<profile>/<paper>/<topic>/<fingerprint>``. Onc
 record is moved aside, the new one is renamed into its place, and the old one is deleted. A kill at
 any moment leaves either of them whole; :func:`recover` puts it where it belongs.
 
-Checkpoints of fits lie apart, in ``results/.checkpoints/<profile>/<paper>/<topic>/<code>``. Each
-is named after all that determines its fit, and ``<code>`` after the code that fits, so that a
-stopped run goes on where it was, and a run with another figure or one image more repeats no fit.
+Checkpoints of fits lie apart, in ``results/.checkpoints/<profile>/<paper>/<topic>``. Each is named
+after all that determines its fit, code included, so that a stopped run goes on where it was, and a
+run with another figure or one image more repeats no fit.
 """
 
 import fcntl
@@ -21,9 +21,11 @@ from typing import Any
 import pandas as pd
 
 from inrkit import paths
+from inrkit.companion import items
 from inrkit.companion.errors import CompanionError
 
 METRICS, RUN, NOTEBOOK = "metrics.csv", "run.json", "notebook.ipynb"
+SUMMARY = "summary.csv"  # what a run before item rows wrote
 CONTEXT, PROGRESS, FIGURES = "context.json", "progress.json", "figures"
 READ = ("paper", "quick")  # profiles whose records the scorecard reads, the first wins
 
@@ -50,6 +52,10 @@ class Place:
         """Where the old record waits while the new one takes its place."""
         return self.partial / "previous"
 
+    def is_begun(self, fingerprint: str) -> bool:
+        """Whether a run with this fingerprint was begun, and is not in the record's place yet."""
+        return (self.partial / fingerprint).is_dir()
+
     def working(self, fingerprint: str) -> Path:
         """Folder of the unfinished run with this fingerprint; all others are removed."""
         for outdated in self.partial.iterdir():
@@ -59,7 +65,7 @@ class Place:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints of its fits, one folder below it for each state of the code."""
+        """Folder of the checkpoints of its fits."""
         return paths.RESULTS / ".checkpoints" / self.profile / self.id
 
     @contextmanager
@@ -126,12 +132,20 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
-    """``metrics.csv`` of a record; text columns hold empty strings, not NaN."""
+    """``metrics.csv`` of a record: item rows; text columns hold empty strings, not NaN.
+
+    Raises:
+        CompanionError: it cannot be read, or has no item rows, as in records of early versions.
+    """
+    text = dict.fromkeys(items.TEXT, str)
     try:
-        table = pd.read_csv(folder / METRICS, dtype={"claim": str, "model": str, "unit": str})
+        table = pd.read_csv(folder / METRICS, dtype={**text, "seed": "Int64"})
     except (OSError, ValueError) as error:
         raise _damaged(folder / METRICS, error) from error
-    return table.fillna({"claim": "", "model": "", "unit": ""})
+    lacking = {*items.FIRST, *items.LAST} - set(table)
+    if lacking:
+        raise _damaged(folder / METRICS, ValueError(f"no columns {', '.join(sorted(lacking))}"))
+    return table.fillna(dict.fromkeys(items.TEXT, ""))
 
 
 def _damaged(path: Path, error: Exception) -> CompanionError:

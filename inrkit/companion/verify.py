@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 
-from inrkit.companion import claims, store
+from inrkit.companion import claims, items, store
 from inrkit.companion.notebooks import PROFILES, assignments, tagged
 from inrkit.companion.records import DIGEST
 
 REQUIRED = (
-    "id", "profile", "scale", "parameters", "overrides", "device", "threads", "versions", "commit",
+    "id", "profile", "parameters", "overrides", "device", "threads", "versions", "commit",
     "clean", "start", "seconds", "peak_memory_mib", "data", "notes", "metrics", "figures",
     "fingerprint",
 )  # fmt: skip
@@ -49,6 +50,7 @@ def problems(folder: Path, id: str) -> list[str]:
     return [
         *found,
         *_numbers(table, run["metrics"]),
+        *_summaries(folder, table),
         *_figures(folder, run["figures"]),
         *_notebook(executed, folder, run),
     ]
@@ -61,7 +63,33 @@ def _numbers(table: Any, promised: list[str]) -> list[str]:
             found.append(f"{row.metric} is not a finite number: {row.value}")
         if row.claim and row.claim not in claims.claims():
             found.append(f"claim {row.claim} is unknown")
+    keys = [name for name in table.columns if name != "value"]
+    if table.duplicated(keys).any():
+        found.append("an item and seed of one quantity has two rows")
     return found
+
+
+def _summaries(folder: Path, table: Any) -> list[str]:
+    """Whether item rows give what an early run summarized in its place."""
+    if not (folder / store.SUMMARY).exists():
+        return []
+    old = pd.read_csv(folder / store.SUMMARY, dtype=dict.fromkeys(("claim", "model", "unit"), str))
+    keys = [name for name in old if name in table and name not in ("value", "unit", "seed")]
+    missed = []
+    for row in old.to_dict("records"):
+        rows = table
+        for name in keys:
+            same = rows[name].astype(str).eq(str(row[name]))
+            empty = rows[name].isna() | rows[name].eq("")
+            rows = rows[empty if pd.isna(row[name]) else same]
+        over = items.summary(rows) if len(rows) else None
+        good = over is not None and math.isclose(over.mean, row["value"], rel_tol=1e-4)
+        if good and not pd.isna(row["spread"]) and over.n > 1:
+            good = math.isclose(over.std, row["spread"], rel_tol=1e-2)
+        if not good:
+            missed.append(f"{store.SUMMARY}: {row['metric']} of {row['model']} does not follow "
+                          f"from the item rows")  # fmt: skip
+    return missed
 
 
 def _figures(folder: Path, named: list[str]) -> list[str]:
@@ -83,7 +111,8 @@ def _notebook(executed: Any, folder: Path, run: dict[str, Any]) -> list[str]:
     if json.loads(json.dumps(ran)) != run["parameters"]:  # JSON has no tuples
         found.append(f"the executed notebook's parameters are not those of {store.RUN}")
     shown = [o.data[DIGEST]["sha256"] for o in outputs if DIGEST in o.get("data", {})]
-    digest = hashlib.sha256((folder / store.METRICS).read_bytes()).hexdigest()
-    if shown != [digest]:
-        found.append(f"{store.METRICS} is not the file that the executed notebook wrote")
+    early = folder / store.SUMMARY  # of a run before item rows
+    written = early if early.exists() else folder / store.METRICS
+    if shown != [hashlib.sha256(written.read_bytes()).hexdigest()]:
+        found.append(f"{written.name} is not the file that the executed notebook wrote")
     return found

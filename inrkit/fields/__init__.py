@@ -56,6 +56,7 @@ from inrkit.fields.periodic import (
     MetaSinMLP,
     ModulatedSIREN,
 )
+from inrkit.fields.radiance import RadianceField
 from inrkit.fields.stack import count_parameters, join, parameter_vectors, stack, unstack
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "ModulatedSIREN",
     "NormFusion",
     "PartialConv2d",
+    "RadianceField",
     "SetEncoder",
     "SpectralNorm",
     "Transformed",

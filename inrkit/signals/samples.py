@@ -41,18 +41,19 @@ class Samples:
         return replace(self, coords=self.coords.to(device), values=self.values.to(device))
 
 
-def distance_samples(solid: Solid, n: int, *, deviation: float = 0.05) -> Samples:
-    r"""Points with their true signed distance: where a surface is learnt as regression.
+def distance_samples(solid: Solid, n: int, *, scale: float) -> Samples:
+    r"""Points near a surface with their true signed distance: where it is learnt as regression.
 
-    Half are uniform in :math:`[-1, 1]^3`, half lie near the surface: points of it, uniform by area,
-    moved by :math:`N(0, s^2)` along each axis. Drawn by PyTorch's generator.
+    Points of the surface, uniform by area, moved along each axis by Laplace's distribution of
+    density :math:`e^{-|t| / s} / 2s`. What leaves the cube enters it on the other side (Lindell et
+    al., "BACON", 2022). Drawn by PyTorch's generator.
 
     Args:
         solid: a shape or a watertight mesh.
         n: number of points.
-        deviation: s.
+        scale: s.
     """
-    near = solid.surface_points(n // 2).points
-    near = near + deviation * torch.randn_like(near)
-    points = torch.cat([near, 2 * torch.rand(n - len(near), 3) - 1])
+    surface = solid.surface_points(n).points
+    far = torch.empty_like(surface).exponential_() - torch.empty_like(surface).exponential_()
+    points = torch.remainder(surface + scale * far + 1, 2) - 1
     return Samples(points, solid.distance(points))

@@ -12,7 +12,7 @@ from scipy.signal import resample_poly
 
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.prelude import bach_prelude
-from inrkit.signals.registry import file_sha256, find, locate
+from inrkit.signals.registry import opened
 
 PLAYED = {"bach_prelude": bach_prelude}  # sounds that no file holds: called with a rate
 RATE = 44_100  # samples a second, as on a compact disc
@@ -86,16 +86,12 @@ def _read(source: str | Path | np.ndarray, rate: int | None) -> tuple[str, np.nd
     if source in PLAYED:
         samples = PLAYED[source](rate or RATE)
         return source, samples, rate or RATE, _sum(samples)
-    path = locate(str(source)) if find(str(source)) else Path(source)
-    if not path.is_file():
-        raise ValueError(f"{source} is neither an item of a data set nor a sound file")
+    name, path, sha256 = opened(source, "a sound file")
     try:
         samples, own_rate = soundfile.read(path, dtype="float64")
     except (soundfile.SoundFileError, TypeError) as error:  # a raw file's format is not known
         raise ValueError(f"{path} cannot be read as a sound (WAV, FLAC, ...): {error}") from error
-    return (
-        str(source) if find(str(source)) else path.name, samples, own_rate, file_sha256(path)
-    )  # fmt: skip
+    return name, samples, own_rate, sha256
 
 
 def _sum(samples: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from inrkit.signals.grids import grid
-from inrkit.signals.registry import file_sha256, find, locate
+from inrkit.signals.registry import opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +125,8 @@ def _read(
         return "array", iter(_checked(source)), rate, sha256
     if rate is not None:
         raise ValueError("a file says itself how fast it is to be shown: give no rate")
-    path = locate(str(source)) if find(str(source)) else Path(source)
-    if not path.is_file():
-        raise ValueError(f"{source} is neither an item of a data set nor a video file")
-    name = str(source) if find(str(source)) else path.name
-    return name, _decoded(path), _rate(path), file_sha256(path)
+    name, path, sha256 = opened(source, "a video file")
+    return name, _decoded(path), _rate(path), sha256
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:

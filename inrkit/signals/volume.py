@@ -97,6 +97,7 @@ def render(
     fine: int = 64,
     random: bool = True,
     background: float = 1.0,
+    directional: bool = False,
 ) -> Tensor:
     """Colours of rays, ``(n, 3)``; differentiable in what ``matter`` depends on.
 
@@ -107,22 +108,28 @@ def render(
         fine: distances more, drawn by the weights of the coarse ones; 0 for none.
         random: whether distances are random, as in training, or fixed.
         background: brightness behind the scene, 1 for white.
+        directional: whether ``matter`` takes the direction behind each point, ``(m, 6)``.
     """
     near, far = crossing(rays)
     distances = stratified(near, far, coarse, random=random)
     if fine:
         with torch.no_grad():
             ends = edges(distances, near, far)
-            density = _seen(matter, rays, distances)[0]
+            density = _seen(matter, rays, distances, directional)[0]
             extra = importance(ends, weights(density, ends.diff()), fine, random=random)
         distances = torch.cat([distances, extra], dim=-1).sort(-1).values
-    density, colour = _seen(matter, rays, distances)
+    density, colour = _seen(matter, rays, distances, directional)
     shares = weights(density, edges(distances, near, far).diff()).unsqueeze(-1)
     return (shares * colour).sum(-2) + background * (1 - shares.sum(-2))
 
 
-def _seen(matter: Emission, rays: Rays, distances: Tensor) -> tuple[Tensor, Tensor]:
-    density, colour = matter(rays.at(distances).flatten(0, 1))
+def _seen(
+    matter: Emission, rays: Rays, distances: Tensor, directional: bool
+) -> tuple[Tensor, Tensor]:
+    points = rays.at(distances)
+    if directional:
+        points = torch.cat([points, rays.directions.unsqueeze(1).expand_as(points)], dim=-1)
+    density, colour = matter(points.flatten(0, 1))
     return density.unflatten(-1, distances.shape), colour.unflatten(-2, distances.shape)
 
 

@@ -24,6 +24,7 @@ from inrkit.training.occupancy import Occupancy
 from inrkit.training.radiance import Radiance
 from inrkit.training.reuse import Reusing
 from inrkit.training.schedules import Ramp, Scheduled
+from inrkit.training.two_scales import TwoScales
 
 __all__ = [
     "Blurred",
@@ -47,6 +48,7 @@ __all__ = [
     "SignedDistance",
     "SquaredError",
     "Sum",
+    "TwoScales",
     "Wave",
     "chunk_rows",
     "collection_partials",

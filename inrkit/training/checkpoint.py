@@ -1,49 +1,98 @@
-"""Checkpoints: written whole or not at all."""
+"""Checkpoints: written whole or not at all, and never taken for those of something else."""
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from inspect import isfunction
+import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from inrkit.training.code import Unhashable, joined, package
+from inrkit.training.digest import Hasher, digest
+
+__all__ = ["CheckpointError", "Kept", "digest", "load", "save"]
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read."""
 
 
-def digest(model: torch.nn.Module, loss: object, settings: tuple) -> str:
-    """Twelve hexadecimal digits of all that determines a fit.
+class Kept:
+    """The checkpoint of a computation: ``NAME.<digest>.pt``, where the digest tells all of it.
 
-    The model's structure and starting parameters, all that the loss holds, and the settings.
+    It counts what determines the result, the state of the random generators, the device's type,
+    and the settings and version of PyTorch. Where that cannot be told, nothing is kept.
+
+    Args:
+        file: ``NAME.pt``; None to keep nothing.
+        device: where it is computed.
+        given: what is changed on the way, such as a model, and stored by the caller.
+        loss: what must stay as it is, since no checkpoint restores it.
+        settings: all else that determines the result.
+
+    Attributes:
+        path: of the checkpoint, or None.
     """
-    parts = hashlib.sha256(f"{model!r} {settings}".encode())
-    for value in (model.state_dict(), loss):
-        for part in _parts(value):
-            parts.update(part)
-    return parts.hexdigest()[:12]
 
+    def __init__(
+        self, file: Path | None, device: torch.device, given: Any, loss: Any, settings: Any
+    ):
+        self.file, self.device, self.loss = file, device, loss
+        self.path: Path | None = None
+        self.generators: list[torch.Generator] = []
+        if file is None:
+            return
+        hasher = Hasher()
+        try:
+            parts = [package(), hasher.named("model", given)]
+            self.before = hasher.copy()
+            self.loss_as_given = hasher.named("loss", loss)
+            parts += [self.loss_as_given, hasher.named("settings", settings)]
+            self.generators = hasher.generators
+            arithmetic = (torch.__version__, torch.get_default_dtype(), device.type)
+            autocast = torch.is_autocast_enabled(device.type)
+            parts.append(hasher.of((*arithmetic, autocast, self._random())))
+        except Unhashable as problem:
+            self._warn(f"is trained anew each time, without a checkpoint: {problem}")
+            return
+        self.path = file.with_suffix(f".{joined(*parts).hex()[:12]}.pt")
 
-def _parts(value: object) -> Iterator[bytes]:
-    """Bytes that tell one value from another: tensors and arrays by their numbers."""
-    if isinstance(value, torch.Tensor):
-        yield f"{value.dtype} {tuple(value.shape)}".encode()
-        yield value.detach().cpu().contiguous().numpy().tobytes()
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield str(name).encode()
-            yield from _parts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _parts(item)
-    elif isfunction(value):
-        yield value.__qualname__.encode()
-    elif hasattr(value, "__dict__"):
-        yield type(value).__name__.encode()
-        yield from _parts(vars(value))
-    else:
-        yield repr(value).encode()
+    def load(self) -> dict | None:
+        """The state that was saved, or None where there is none."""
+        state = load(self.path, self.device) if self.path else None
+        if state is not None:
+            os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))  # in use
+        return state
+
+    def draw_on(self, state: dict) -> None:
+        """Let all random generators go on as they did when this state was saved."""
+        states = {name: value.cpu() for name, value in state["random"].items()}
+        torch.set_rng_state(states.pop("cpu"))
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states.pop("cuda"), self.device)
+        for generator, name in zip(self.generators, sorted(states), strict=True):
+            generator.set_state(states[name])
+
+    def save(self, state: dict, *, finished: bool) -> None:
+        """Save a state, but no unfinished one where the loss has changed by itself."""
+        if self.path is None:
+            return
+        if not finished and self.before.copy().of(self.loss) != self.loss_as_given:
+            self._warn("starts anew if it is stopped: its loss changes as it is called")
+            return
+        save(self.path, {**state, "random": self._random()})
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.file.stem} {text}", stacklevel=4)
+
+    def _random(self) -> dict[str, torch.Tensor]:
+        """States of all generators that may be drawn from."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        own = {f"own {i:06}": g.get_state() for i, g in enumerate(self.generators)}
+        return states | own
 
 
 def save(path: Path, state: dict) -> None:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from inrkit.calculus import partials, total_degree
 from inrkit.fields import join, stack, unstack
-from inrkit.training import checkpoint as checkpoints
-from inrkit.training.checkpoint import CheckpointError
+from inrkit.training import journal
+from inrkit.training.checkpoint import CheckpointError, Kept
 from inrkit.training.fit import fit
+from inrkit.training.journal import Parts
 from inrkit.training.losses import Regression
 from inrkit.training.progress import Progress
 
@@ -63,27 +64,28 @@ def fit_collection(
             models = [_seeded(build, seed if shared else seed + i) for i in indices]
         return stack(models).to(coords.device)
 
-    if file is not None:
-        settings = (steps, lr, len(values), shared, seed)
-        about = checkpoints.digest(group_of(0), Regression(coords, values), settings)
-        file = file.with_suffix(f".{about}.pt")
-        state = _load(file, coords.device)
-        if state is not None:
-            return _restored(group_of(0), state, len(values))
+    settings = (build, values, steps, lr, group, shared, seed)
+    kept = Kept(file, coords.device, group_of(0) if file else None, coords, settings)
+    found = _load(kept)
+    if found is not None:
+        journal.note(file.stem, steps, Parts(found["parts"]))
+        return _restored(group_of(0), found["state"], len(values))
     parts, firsts = [], range(0, len(values), group)
     bar = Progress(name, len(firsts), 0, progress)
-    for done, first in enumerate(firsts, start=1):
-        loss = Regression(coords, values[first : first + group])
-        unfinished = file.with_name(f"{file.stem}-group{first}.pt") if file else None
-        result = fit(group_of(first), loss, steps=steps, lr=lr, checkpoint=unfinished,
-                     progress=False)  # fmt: skip
-        parts.append(result.model)
-        bar.report(done, result.losses[-1].mean().item())
+    with journal.together() as done_in:
+        for done, first in enumerate(firsts, start=1):
+            loss = Regression(coords, values[first : first + group])
+            unfinished = kept.path and kept.path.with_name(f"{kept.path.stem}-group{first}.pt")
+            result = fit(group_of(first), loss, steps=steps, lr=lr, checkpoint=unfinished,
+                         name=f"{name} {first}", progress=False)  # fmt: skip
+            parts.append(result.model)
+            bar.report(done, result.losses[-1].mean().item())
     bar.close()
     whole = join(parts)
-    if file is not None:
-        _save(file, whole.state_dict())
-        for unfinished in file.parent.glob(f"{file.stem}-group*.pt"):
+    journal.note(file.stem if file else name, steps, done_in)
+    _save(kept, whole.state_dict(), done_in)
+    if kept.path:
+        for unfinished in kept.path.parent.glob(f"{kept.path.stem}-group*.pt"):
             unfinished.unlink()
     return whole
 
@@ -135,11 +137,10 @@ def collection_partials(
     Raises:
         CheckpointError: the file is damaged.
     """
-    if file is not None:
-        file = file.with_suffix(f".{checkpoints.digest(fields, coords, (order, unit))}.pt")
-        state = _load(file, coords.device)
-        if state is not None:
-            return state["values"]
+    kept = Kept(file, coords.device, fields, coords, (order, unit, group))
+    before = _load(kept)
+    if before is not None:
+        return before["state"]["values"]
     count = len(next(fields.parameters()))
     powers = [unit ** sum(index) for index in total_degree(coords.shape[-1], order).indices]
     powers = coords.new_tensor(powers).reshape(-1, 1, 1, 1)
@@ -155,22 +156,21 @@ def collection_partials(
         if bar.due() or done == len(firsts):
             bar.report(done)
     bar.close()
-    if file is not None:
-        _save(file, {"values": values})
+    _save(kept, {"values": values}, Parts())
     return values
 
 
-def _save(file: Path, state: dict[str, Tensor]) -> None:
-    checkpoints.save(file, {"state": state, "sha256": _sum(state)})
+def _save(kept: Kept, state: dict[str, Tensor], parts: Parts) -> None:
+    kept.save({"state": state, "parts": parts.all, "sha256": _sum(state)}, finished=True)
 
 
-def _load(file: Path, device: torch.device) -> dict[str, Tensor] | None:
-    found = checkpoints.load(file, device)
-    if found is None:
-        return None
-    if _sum(found["state"]) != found["sha256"]:
-        raise CheckpointError(f"{file} is damaged: its checksum is wrong; delete it")
-    return found["state"]
+def _load(kept: Kept) -> dict | None:
+    found = kept.load()
+    if found is not None:
+        if _sum(found["state"]) != found["sha256"]:
+            raise CheckpointError(f"{kept.path} is damaged: its checksum is wrong; delete it")
+        kept.draw_on(found)
+    return found
 
 
 def _sum(state: dict[str, Tensor]) -> str:

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.fields.arithmetic import check_precision, computing
-from inrkit.training import checkpoint as checkpoints
+from inrkit.training import journal
+from inrkit.training.checkpoint import Kept
 from inrkit.training.losses import Loss, at, drawn, passes
 from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
+LOWEST = "lowest"  # the snapshot of the lowest loss
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -34,16 +36,16 @@ class Fit:
     Attributes:
         model: the trained model (the object that was given).
         losses: loss before each step, ``(steps, *signals)``, on the CPU.
-        snapshots: parameters after the steps asked for, by number of steps done.
+        snapshots: parameters after the steps asked for, by number of steps done or "lowest".
         seconds: time spent in training steps, over all resumed parts.
     """
 
     model: nn.Module
     losses: Tensor
-    snapshots: dict[int, dict[str, Tensor]] = field(repr=False)
+    snapshots: dict[int | str, dict[str, Tensor]] = field(repr=False)
     seconds: float
 
-    def at(self, step: int) -> nn.Module:
+    def at(self, step: int | str) -> nn.Module:
         """The model as it was after ``step`` steps; later calls overwrite earlier ones."""
         self.model.load_state_dict(self.snapshots[step])
         return self.model
@@ -71,7 +73,7 @@ def fit(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     schedule: Callable[[int], float] | None = None,
     clip: float | None = None,
-    snapshots: Iterable[int] = (),
+    snapshots: Iterable[int | str] = (),
     chunk: int | None = None,
     path: str = "auto",
     precision: str = "float32",
@@ -86,8 +88,9 @@ def fit(
     gradient up to rounding, about twice as fast. The losses of a stack's signals are summed, each
     signal thus trains as it would alone. An interrupted fit continues from its checkpoint, on a CPU
     to the same bits as if it had not been interrupted, and a finished one is not repeated: the
-    checkpoint's name carries a digest of the model as it starts, the loss and the settings, so that
-    another fit never takes it for its own.
+    checkpoint's name carries a :mod:`~inrkit.training.digest` of all that determines the result, so
+    that no other fit takes it for its own. Where that cannot be told, there is no checkpoint, and a
+    warning says why.
 
     Args:
         model: any module that the loss can evaluate; trained in place.
@@ -96,9 +99,11 @@ def fit(
         steps: number of optimizer steps.
         lr: learning rate.
         optimizer: called as ``optimizer(parameters, lr=lr)``; Adam unless given.
-        schedule: factor on the learning rate as a function of the step, starting with 0.
+        schedule: factor on the learning rate as a function of the step, starting with 0, and of
+            nothing else: its values at all steps are what the checkpoint's name knows of it.
         clip: largest norm of a signal's gradient over all parameters; longer ones are shortened.
-        snapshots: numbers of steps after which to keep a copy of the parameters.
+        snapshots: numbers of steps after which to keep a copy of the parameters; "lowest" for
+            those of the lowest of all losses, of one signal.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
         path: how a step is computed, see :mod:`~inrkit.training.paths`; the result does not depend
@@ -111,12 +116,14 @@ def fit(
         name: what the progress bar calls this fit.
 
     Raises:
+        ValueError: "lowest" is asked of a stack.
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
+        ValueError: a checkpoint is asked for, and the schedule depends on more than the step.
     """
     how = (chunk, path, precision)
     run = _Run(model, loss, steps, lr, optimizer, schedule, clip, set(snapshots), how, checkpoint)
-    run.resume()
+    first = run.step
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
     try:
@@ -135,9 +142,12 @@ def fit(
                 begin = saved = time.perf_counter()
     finally:
         bar.close()
-    run.seconds += time.perf_counter() - begin
-    run.save()
-    return Fit(model, run.losses.cpu(), run.snapshots, run.seconds)
+    if run.step > first:
+        run.seconds += time.perf_counter() - begin
+        run.save()
+        run.parts.now.append(journal.part(run.seconds))
+    journal.note(checkpoint.stem if checkpoint else name, steps, run.parts)
+    return Fit(model, run.losses.cpu(), run.snapshots, run.parts.seconds)
 
 
 class _Run:
@@ -150,34 +160,53 @@ class _Run:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         check_precision(precision, self.device)
+        self.factors = [float(schedule(step)) for step in range(steps)] if schedule and file else []
+        settings = (steps, lr, optimizer, torch.tensor(self.factors, dtype=torch.double))
+        settings += (sorted(wanted, key=str), clip, chunk, precision)
+        self.kept = Kept(file, self.device, model, loss, settings)
+        state = self.kept.load()
         if self.device.type == "cpu":
             _keep_freed_memory()
         points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
         path = choose(path, model, self.device, points * steps, adam, passes(loss))
         self.arithmetic = arithmetic(path, precision)
+        for parameter in self.parameters:
+            parameter.grad = None  # of whatever was computed before
         self.optimizer = _optimizer(optimizer, self.parameters, lr, captured=path == "graph")
         size = chunk or _even_chunks(model, loss, self.device)
         self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
         self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
-        with torch.no_grad():  # one point tells the number of signals and the precision
-            share = drawn(at(loss, self.row[0]))(model, slice(0, 1))
-        self.losses = torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
-        self.snapshots: dict[int, dict[str, Tensor]] = {}
-        self.step, self.checked, self.seconds = 0, 0, 0.0
+        self.snapshots: dict[int | str, dict[str, Tensor]] = {}
+        self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
         self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
-        self.path = file
-        if file:
-            factors = [schedule(step) for step in range(steps)] if schedule else []
-            settings = (steps, lr, optimizer.__name__, factors, sorted(wanted), clip)
-            settings += (chunk, precision)
-            self.path = file.with_suffix(f".{checkpoints.digest(model, loss, settings)}.pt")
+        if state is None:
+            self.losses = self._no_losses(steps)
+        else:
+            self.resume(state)
+        if LOWEST in wanted and self.losses.ndim > 1:
+            raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
+
+    def _no_losses(self, steps: int) -> Tensor:
+        """Zeros for every step; one point tells the number of signals and the precision."""
+        with torch.no_grad():
+            share = drawn(at(self.loss, self.row[0]))(self.model, slice(0, 1))
+        return torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
 
     def advance(self) -> None:
         if self.schedule:
+            factor = float(self.schedule(self.step))
+            if self.factors and factor != self.factors[self.step]:
+                raise ValueError(
+                    f"a schedule depends on the step alone where there is a checkpoint; at step "
+                    f"{self.step} it gave {self.factors[self.step]:g}, then {factor:g}"
+                )
             for group in self.groups:
-                _set_rate(group, self.lr * self.schedule(self.step))
+                _set_rate(group, self.lr * factor)
+        before = _copy(self.model.state_dict()) if LOWEST in self.wanted else None
         self.compute()
         self.step += 1
+        if before and self.losses[self.step - 1] <= self.losses[: self.step].min():
+            self.snapshots[LOWEST] = before
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 
@@ -201,8 +230,9 @@ class _Run:
         if bad.any():
             step = self.checked + int(bad.nonzero()[0])
             value = self.losses[step].sum().item()
-            saved = self.path is not None and self.path.exists()
-            where = f"the last good checkpoint is {self.path}" if saved else "no checkpoint is kept"
+            path = self.kept.path
+            saved = path is not None and path.exists()
+            where = f"the last good checkpoint is {path}" if saved else "no checkpoint is kept"
             raise NonFiniteLoss(
                 f"the loss is {value} at step {step} with learning rate {self.lr:g}; {where}; "
                 "try a smaller learning rate"
@@ -214,26 +244,19 @@ class _Run:
         return self.optimizer.param_groups
 
     def save(self) -> None:
-        if not self.path:
-            return
+        finished = self.step == len(self.losses)
         state = {
             "step": self.step,
-            "seconds": self.seconds,
+            "parts": journal.Parts(self.parts.earlier, [journal.part(self.seconds)]).all,
             "model": self.model.state_dict(),
             "losses": self.losses,
             "snapshots": self.snapshots,
-            "random": torch.get_rng_state(),
         }
-        if self.device.type == "cuda":
-            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.step < len(self.losses):
+        if not finished:
             state["optimizer"] = self.optimizer.state_dict()
-        checkpoints.save(self.path, state)
+        self.kept.save(state, finished=finished)
 
-    def resume(self) -> None:
-        state = checkpoints.load(self.path, self.device) if self.path else None
-        if state is None:
-            return
+    def resume(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
         if "optimizer" in state:
             ways = [{name: group[name] for name in group if name in HOW} for group in self.groups]
@@ -243,10 +266,8 @@ class _Run:
         self.losses, self.snapshots = state["losses"], state["snapshots"]
         self.step = self.checked = state["step"]
         self.row.fill_(self.step)
-        self.seconds = state["seconds"]
-        torch.set_rng_state(state["random"].cpu())
-        if "random_cuda" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+        self.parts.earlier = state["parts"]
+        self.kept.draw_on(state)
 
 
 def stepper(

@@ -9,12 +9,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 @dataclass(frozen=True)
 class Occupancy:
-    r"""Binary cross-entropy of labelled points, ``size`` of them drawn anew each step.
+    r"""Binary cross-entropy of labelled points, the next ``size`` of them in each step.
 
     .. math:: L = -\frac{1}{n} \sum_i \bigl( o_i \log p_i + (1 - o_i) \log(1 - p_i) \bigr),
               \qquad p = \frac{1}{1 + e^{-\Phi(x)}}
 
     ((Implicit)^2, Suppl. D.5). The field gives logits: the surface :math:`p = 1/2` is its level 0.
+    Of independent points, as many as all steps take together are points drawn anew each step;
+    fewer are used again from the first.
 
     Args:
         points: x, ``(N, d)``.
@@ -22,7 +24,7 @@ class Occupancy:
         size: number n of points a step.
 
     Raises:
-        ValueError: there is not one label a point.
+        ValueError: there is not one label a point, or a step takes more points than there are.
     """
 
     points: Tensor
@@ -35,14 +37,17 @@ class Occupancy:
                 f"each of the {len(self.points)} points has one boolean label, got "
                 f"{self.inside.dtype} {tuple(self.inside.shape)}"
             )
+        if not 0 < self.size <= len(self.points):
+            raise ValueError(f"a step takes 1 to {len(self.points)} points, got {self.size}")
 
     def __len__(self) -> int:
         return self.size
 
-    def draw(self) -> "_Labelled":
+    def at(self, step: Tensor) -> "_Labelled":
         """The loss of one step."""
-        chosen = torch.randint(len(self.points), (self.size,), device=self.points.device)
-        return _Labelled(self.points[chosen], self.inside[chosen])
+        turn = torch.arange(self.size, device=self.points.device)
+        rows = (step * self.size + turn) % len(self.points)
+        return _Labelled(self.points[rows], self.inside[rows])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class Radiance:
         coarse: evenly spread samples a ray.
         fine: samples more where the coarse ones found something.
         background: brightness behind the scene, 1 for white.
+        directional: whether the field takes the ray's direction behind each point, as
+            :class:`~inrkit.fields.RadianceField` does.
     """
 
     views: Views
@@ -31,6 +33,7 @@ class Radiance:
     coarse: int = 64
     fine: int = 64
     background: float = 1.0
+    directional: bool = False
 
     def __len__(self) -> int:
         return self.size
@@ -62,5 +65,6 @@ class _RadianceStep:
             coarse=settings.coarse,
             fine=settings.fine,
             background=settings.background,
+            directional=settings.directional,
         )
         return (found - self.colours[rows]).square().sum((-2, -1)) / (3 * len(self))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from inrkit import fields
 from inrkit.calculus import (
     Jet,
     derivative,
@@ -22,6 +23,7 @@ from inrkit.calculus import (
     second_order,
     total_degree,
 )
+from inrkit.calculus.series import SERIES
 from inrkit.fields import (
     MLP,
     RBF,
@@ -32,6 +34,7 @@ from inrkit.fields import (
     Gaussian,
     HashGrid,
     PositionalEncoding,
+    encoded,
     finer,
     log_abs,
     one,
@@ -51,6 +54,7 @@ ACTIVATIONS = {
     "cos": torch.cos,
     "exp": torch.exp,
     "atan": torch.atan,
+    "exp2": torch.exp2,
     "square": torch.square,
     "gaussian": lambda u: torch.exp(-(u**2) / 2),
     "gaussian module": Gaussian(2.0),
@@ -66,15 +70,14 @@ ACTIVATIONS = {
 }
 
 
-def models():
-    torch.manual_seed(0)
-    mlp = {"width": 12, "hidden_layers": 2, "activation": torch.tanh}
-    encodings = [PositionalEncoding(2, bands=3), FourierFeatures(2, features=5), RBF(2, features=9)]
-    yield "SIREN", SIREN(2, 2, width=12, hidden_layers=2)
-    yield "SPDER", SPDER(2, 1, width=12, hidden_layers=2)
-    for encoding in encodings:
-        network = MLP(encoding.out_features, 1, **mlp)
-        yield type(encoding).__name__, torch.nn.Sequential(encoding, network)
+tanh_network = partial(MLP, width=12, hidden_layers=2, activation=torch.tanh)
+MODELS = {
+    "SIREN": lambda: SIREN(2, 2, width=12, hidden_layers=2),
+    "SPDER": lambda: SPDER(2, 1, width=12, hidden_layers=2),
+    "PE": lambda: encoded(PositionalEncoding(2, bands=3), tanh_network),
+    "FFN": lambda: encoded(FourierFeatures(2, features=5), tanh_network),
+    "RBF": lambda: encoded(RBF(2, features=9), tanh_network),
+}
 
 
 def relative(values, expected):
@@ -94,11 +97,11 @@ def test_every_activation_agrees_with_nested_autograd_to_order_four(name):
     assert relative(found.values, expected) < 1e-12
 
 
-@pytest.mark.parametrize("name,model", list(models()), ids=lambda v: v if type(v) is str else "")
-def test_every_model_agrees_with_nested_autograd_to_order_four(name, model):
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_agrees_with_nested_autograd_to_order_four(name):
     torch.manual_seed(2)
-    x = 2 * torch.rand(9, 2, dtype=torch.float64) - 1
-    found = partials(model.double(), x, 4)
+    model, x = MODELS[name]().double(), 2 * torch.rand(9, 2, dtype=torch.float64) - 1
+    found = partials(model, x, 4)
     assert relative(found.values, nested_autograd(model, x, found.indices)) < 1e-12
 
 
@@ -127,6 +130,24 @@ def test_jets_back_propagate(name):
     ]
     for ours, theirs in zip(*gradients, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def operations_of(values):
+    """Names of the operations that autograd will go back through."""
+    seen, waiting = set(), [values.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [parent for parent, _ in node.next_functions]
+    return {node.name() for node in seen}
+
+
+def test_a_jet_that_trains_has_one_operation_a_layer_and_one_an_activation():
+    field, x = SIREN(2, 1, width=8, hidden_layers=2), torch.rand(5, 2)
+    found = operations_of(partials(field, x, 2).values)
+    assert {"_CompositionBackward", "_AffineBackward"} <= found
+    assert not any("Sin" in name or "Addcmul" in name for name in found)
 
 
 def test_operators_on_a_polynomial():
@@ -176,6 +197,26 @@ OPERATIONS = {
     "floor": lambda z: torch.sin(z - torch.floor(z)),
     "squeeze": lambda z: (z.unsqueeze(-1) ** 2).squeeze(-1).expand(*z.shape),
     "abs": lambda z: z.abs() * torch.sign(z) * z,
+    "length": lambda z: torch.linalg.vector_norm(z + 2, dim=-1, keepdim=True),
+    "hypot": lambda z: torch.hypot(torch.hypot(z + 2, z * z), torch.tensor(0.5, dtype=z.dtype)),
+    "linear": lambda z: functional.linear(torch.sin(z), torch.ones(3, 2, dtype=z.dtype)),
+    "difference": lambda z: torch.sub(torch.sin(z), z * z, alpha=3) - torch.add(1, z, alpha=2),
+    "constants before": lambda z: torch.cat([torch.ones_like(z), z.square()], dim=-1),
+    "constants behind": lambda z: torch.cat([z, torch.ones_like(z)], dim=-1).square(),
+    "constant branch": lambda z: torch.where(z > 0, 2.0, z) * z,
+    "expand": lambda z: (torch.sin(z).expand(3, *z.shape) * z).sum(0),
+    # axes counted from the front
+    "sum of axis 1": lambda z: torch.sin(z).sum(1, keepdim=True),
+    "sum of axes 1, 2": lambda z: (z.unsqueeze(2) * torch.sin(z).unsqueeze(1)).sum((1, 2))[:, None],
+    "mean of axis 1": lambda z: torch.sin(z).mean(1, keepdim=True),
+    "prod of axis 1": lambda z: z.prod(1, keepdim=True),
+    "length of axis 1": lambda z: torch.linalg.vector_norm(z + 2, dim=1, keepdim=True),
+    "cat of axis 1": lambda z: torch.cat([z, torch.sin(z)], 1),
+    "unsqueeze 1, 2": lambda z: (torch.sin(z).unsqueeze(2) * z.unsqueeze(1)).flatten(1),
+    "squeeze 1": lambda z: torch.sin(z).unsqueeze(1).squeeze(1),
+    "transpose 0, 1": lambda z: torch.sin(z).transpose(0, 1).swapaxes(1, 0),
+    "movedim 1": lambda z: torch.sin(z).movedim(1, 0).movedim(0, 1),
+    "flatten 1, 2": lambda z: (z.unsqueeze(-1) * z.sin().unsqueeze(-2)).flatten(1, 2),
 }
 
 
@@ -185,6 +226,29 @@ def test_every_tensor_operation(name):
     x = 2 * torch.rand(7, 2, dtype=torch.float64) - 1
     found = partials(OPERATIONS[name], x, 3)
     assert relative(found.values, nested_autograd(OPERATIONS[name], x, found.indices)) < 1e-12
+
+
+def test_powers_at_zero_and_beside_it():
+    """Factorials over factorials times x to the rest; all of a constant's derivatives are zero."""
+    x = torch.tensor([[0.0], [1.5], [-2.0]], dtype=torch.float64)
+    for power in (0, 0.0, 1, 2, 3):
+        found = partials(lambda z, power=power: z**power, x, 4)
+        for k in range(5):
+            expected = math.perm(int(power), k) * x ** max(int(power) - k, 0)
+            assert torch.equal(found[(k,)], expected)
+
+
+@pytest.mark.parametrize("name", sorted(SERIES))
+def test_every_series_is_taylors(name):
+    """On both sides of zero where the function has one, to order five."""
+    function = next(getattr(m, name) for m in (torch, functional, fields) if hasattr(m, name))
+    function = partial(function, exponent=2.5) if name == "pow" else function
+    u = torch.linspace(0.1, 2.1, 21, dtype=torch.float64).unsqueeze(-1)
+    positive = name in ("log", "sqrt", "pow")
+    u = u if positive else torch.cat([u, -u if name != "log1p" else -u / 3])
+    found = partials(function, u, 5)
+    expected = nested_autograd(function, u, found.indices)
+    assert relative(found.values, expected) < 1e-11
 
 
 def test_unknown_operations_fall_back_to_autograd():

@@ -84,7 +84,7 @@ def recorded(tmp_path_factory):
     """A project with the record of one real run; read it, do not change it."""
     project = make_project(tmp_path_factory.mktemp("recorded"))
     figure = "import matplotlib.pyplot as plt\nrecord.figure(plt.figure(), 'empty')"
-    numbers = 'record.add("mse", 0.5, claim="spder-018")'
+    numbers = 'record.add("mse", 0.5, claim="spder-018", reading="lowest")'
     project.notebook("spder/a", figure, numbers, title="An experiment")
     done = project.inrkit("run", "-p", "steps=4")
     assert done.exit_code == 0, done.stderr

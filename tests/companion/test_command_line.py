@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from inrkit import paths
+from inrkit.companion import claims, statements
 
 
 @pytest.mark.parametrize(
@@ -54,12 +55,16 @@ def test_list(recorded):
 
 
 def test_score(recorded):
-    rows = {row["id"]: row for row in json.loads(recorded.inrkit("score", "--json").stdout)}
+    found = json.loads(recorded.inrkit("score", "--json").stdout)
+    rows = {row["id"]: row for row in found["numbers"]}
     row = rows["spder-018"]
-    assert (row["ours"], row["scale"], row["notebook"]) == (0.5, "reduced", "spder/a")
-    assert row["verdict"] == "not run" and row["hardware"]
-    assert len(rows) == 357 and rows["spder-017"]["ours"] is None
-    assert "spder" in recorded.inrkit("score").stdout
+    assert (row["ours"], row["n"], row["notebook"]) == (0.5, 1, "spder/a")
+    assert (row["scale"], row["size"], row["order"]) == ("reduced", "", "") and row["hardware"]
+    assert len(rows) == len(claims.claims()) and rows["spder-017"]["ours"] is None
+    assert rows["spder-017"]["scale"] == "not measured"
+    assert len(found["statements"]) == len(statements.statements()) and found["pairs"] == []
+    shown = recorded.inrkit("score").stdout
+    assert shown.index("statements") < shown.index("scale") < shown.index("size")
 
 
 def test_data(recorded):

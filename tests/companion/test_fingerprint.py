@@ -1,11 +1,15 @@
 """What makes a run outdated, and what does not."""
 
+import os
+import time
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from inrkit.companion.fingerprint import fingerprint, reached
+from inrkit.companion.fingerprint import checkpoints, fingerprint, reached
 from inrkit.companion.notebooks import Notebook, select
+from inrkit.companion.store import Place
 
 FILES = {
     "inrkit/__init__.py": "",
@@ -62,6 +66,20 @@ def test_notebook_code_and_parameters_but_not_prose(root):
     assert mark(root, steps=1, prose="# Another title") == before
     assert mark(root, steps=2) != before
     assert mark(root, "from inrkit.fields import Layer  # why", steps=1) != before
+
+
+def test_checkpoints_that_no_run_took_up_for_long_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("inrkit.paths.RESULTS", tmp_path)
+    place = Place("a/b", "quick")
+    folder = checkpoints(place)
+    (folder / "older").mkdir(parents=True)
+    names = ("used.pt", "unused.pt", "older/unused.pt")
+    for name in names:
+        (folder / name).write_text(name)
+        written = time.time() - 90 * 24 * 3600
+        os.utime(folder / name, (written + ("un" not in name) * 85 * 24 * 3600, written))
+    assert checkpoints(place) == folder
+    assert [name for name in names if (folder / name).exists()] == ["used.pt"]
 
 
 def test_selection_by_part(root):

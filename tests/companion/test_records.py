@@ -7,12 +7,14 @@ import shutil
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from inrkit import paths
-from inrkit.companion import CompanionError, Record, machine, records
+from inrkit.companion import CompanionError, Record, machine, measured, records
 from inrkit.render import sound_player
 from inrkit.signals import registry
 
@@ -31,16 +33,23 @@ def under_runner(folder, monkeypatch, **context):
 
 
 def test_metrics_are_tidy(record):
-    record.add("psnr", 36.6, model="SIREN", claim="spder-034", spread=2.3, n=16, seed=0, step=500)
-    record.add("psnr", np.float32(30), model="ReLU", image="a, b")
+    record.add("psnr", [36.6, 35.0], item=["cat", "a, b"], model="SIREN", claim="spder-034",
+               reading="last", seed=0, step=500)  # fmt: skip
+    record.add("psnr", np.float32(30), model="ReLU", image="x")
+    record.add("psnr", np.array([1.0, 2.0]), model="tanh", seed=range(2))
     record.save()
     with (record.folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    columns = ["claim", "model", "step", "image", "metric", "value", "spread", "n", "seed", "unit"]
+    columns = ["claim", "model", "reading", "step", "image",
+               "metric", "item", "seed", "value", "unit"]  # fmt: skip
     assert list(rows[0]) == columns
     assert rows[0]["unit"] == "dB"  # the claim's own
-    assert [float(row["value"]) for row in rows] == [36.6, 30.0]
-    assert (rows[0]["step"], rows[1]["step"], rows[1]["image"]) == ("500", "", "a, b")
+    assert [float(row["value"]) for row in rows] == [36.6, 35.0, 30.0, 1.0, 2.0]
+    assert [row["item"] for row in rows] == ["cat", "a, b", "", "", ""]
+    assert [row["seed"] for row in rows] == ["0", "0", "", "0", "1"]
+    assert (rows[0]["step"], rows[2]["step"], rows[2]["image"]) == ("500", "", "x")
+    short = record.summary()
+    assert list(short["n"]) == [2, 1, 2] and list(short["mean"]) == [35.8, 30.0, 1.5]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,13 @@ def test_metrics_are_tidy(record):
     [
         ("ssim", 1.0, {}, "not promised"),
         ("psnr", float("nan"), {}, "finite"),
-        ("psnr", 1.0, {"spread": float("inf")}, "finite"),
+        ("psnr", [1.0, float("inf")], {"item": ["a", "b"]}, "finite"),
+        ("psnr", 1.0, {"spread": 2.0}, "spread: no setting"),
+        ("psnr", 1.0, {"n": 4}, "n: no setting"),
+        ("psnr", [1.0, 2.0], {"item": ["a", "b", "c"]}, "2 values for 3 items"),
+        ("psnr", [1.0, 2.0], {"seed": [1, 2, 3]}, "2 values for 3 seeds"),
+        ("psnr", [1.0, 2.0], {"item": "a"}, "recorded already"),
+        ("psnr", 1.0, {"claim": "spder-034", "reading": "lowest"}, "the last value of a fit"),
         ("psnr", "many", {}, "number"),
         ("psnr", 1.0, {"claim": "spder-999"}, "no claim 'spder-999'"),
         ("psnr", 1.0, {"claim": "spder-034", "unit": "%"}, "is in dB"),
@@ -60,10 +75,14 @@ def test_bad_numbers_end_in_a_sentence(record, metric, value, more, said):
     assert "\n" not in str(caught.value)
 
 
-def test_one_row_answers_a_claim(record):
-    record.add("psnr", 1.0, claim="spder-034")
-    with pytest.raises(CompanionError, match="already"):
-        record.add("psnr", 2.0, claim="spder-034")
+def test_one_quantity_answers_a_claim(record):
+    about = {"claim": "spder-034", "reading": "last", "model": "SIREN"}
+    record.add("psnr", 1.0, item="cat", **about)
+    record.add("psnr", 2.0, item="camera", **about)
+    with pytest.raises(CompanionError, match="recorded already"):
+        record.add("psnr", 2.0, item="camera", **about)
+    with pytest.raises(CompanionError, match="one quantity answers a claim"):
+        record.add("psnr", 2.0, item="coins", step=100, **about)
 
 
 def test_a_promised_metric_must_come(record):
@@ -129,39 +148,70 @@ def test_circumstances(record):
         {"name": "camera", "sha256": sums["camera"], "n": 1, "of": 1},
         {"name": "skimage", "sha256": sum_of(list(sums.values())[:2]), "n": 2, "of": 800},
     ]
-    assert (run["scale"], run["profile"], run["notes"]) == (
-        "reduced",
-        "interactive",
-        ["centre crops"],
-    )
+    assert (run["profile"], run["notes"]) == ("interactive", ["centre crops"])
     assert run["device"]["kind"] == "cpu" and run["device"]["name"]
     assert run["peak_memory_mib"]["process"] > 10
     assert run["seconds"] >= 0 and run["start"].endswith("+00:00")
 
 
+def notebook(folder, monkeypatch, paper="", **about):
+    """A notebook spder/test with parameters, in place of the project's."""
+    cell = new_code_cell("steps = 3\nn_items = 1\nchunk = 8", metadata={"tags": ["parameters"]})
+    content = new_notebook(cells=[cell])
+    content.metadata["inrkit"] = about
+    path = folder / "notebooks/spder/test.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(content, path)
+    path.with_name("test.paper.yml").write_text(paper)
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder / "notebooks")
+
+
+CROPS = {"what": "pictures", "paper": "resized", "here": "crops", "unless": {"n_items": 7}}
+
+
 @pytest.mark.parametrize(
-    ("context", "n", "of", "scale"),
+    ("about", "parameters", "deviations"),
     [
-        ({}, 16, 16, "full"),
-        ({}, 16, 800, "subset"),
-        ({"overrides": {"n_items": 2, "seed": 1, "device": "cpu"}}, 2, 800, "subset"),
-        ({"overrides": {"steps": 2}}, 16, 16, "reduced"),
-        ({"profile": "quick"}, 16, 16, "reduced"),
+        ({}, {"steps": 500, "n_items": 1, "chunk": 8}, []),
+        ({}, {"steps": 500, "n_items": 4, "chunk": 8}, []),
+        ({}, {"steps": 100, "n_items": 1, "chunk": 8}, [("steps", 500, 100, ())]),
+        ({}, {"steps": 500, "n_items": 1, "chunk": 9}, [("chunk", 8, 9, ())]),
+        ({"cost": ["chunk"]}, {"steps": 500, "n_items": 1, "chunk": 9}, []),
+        ({"counts": ["chunk"]}, {"steps": 500, "n_items": 1, "chunk": 9}, []),
+        ({"touches": {"steps": ["SIREN"]}}, {"steps": 1, "n_items": 1, "chunk": 8},
+         [("steps", 500, 1, ("SIREN",))]),
+        ({"deviations": [CROPS]}, {"steps": 500, "n_items": 1, "chunk": 8},
+         [("pictures", "resized", "crops", ())]),
+        ({"deviations": [CROPS]}, {"steps": 500, "n_items": 7, "chunk": 8}, []),
+        ({"deviations": [{**CROPS, "when": {"steps": [1, 2]}, "models": ["SIREN"]}]},
+         {"steps": 2, "n_items": 1, "chunk": 8},
+         [("steps", 500, 2, ()), ("pictures", "resized", "crops", ("SIREN",))]),
+        ({}, {"steps": 500}, [("chunk", 8, "not a parameter of that run", ())]),
     ],
-)
-def test_scale(tmp_path, monkeypatch, context, n, of, scale):
-    record = under_runner(tmp_path, monkeypatch, **context)
-    record.used("data", sha256="ab", n=n, of=of)
-    assert record.scale() == scale
+)  # fmt: skip
+def test_deviations_are_computed(tmp_path, monkeypatch, about, parameters, deviations):
+    notebook(tmp_path, monkeypatch, paper="steps: 500 # Table 1", **about)
+    found = measured.deviations("spder/test", parameters)
+    assert [(d.what, d.paper, d.here, d.models) for d in found] == deviations
+
+
+def test_a_record_without_its_notebook_is_reduced():
+    (one,) = measured.deviations("spder/gone", {})
+    assert one.what == "notebook"
 
 
 def test_verdicts_of_this_notebook(tmp_path, monkeypatch):
-    record = under_runner(tmp_path, monkeypatch)
-    record.add("psnr", 36.0, claim="spder-034")
-    record.add("psnr", 10.0, claim="spder-036")
+    notebook(tmp_path, monkeypatch)
+    parameters = {"steps": 3, "n_items": 5, "chunk": 8}
+    record = under_runner(tmp_path, monkeypatch, parameters=parameters)
+    names = list("abcde")
+    record.add("psnr", [36.0, 36.1, 36.2, 36.1, 36.0], item=names, reading="last",
+               claim="spder-034", model="SIREN")  # fmt: skip
+    record.add("psnr", [10.0] * 5, item=names, reading="last", claim="spder-036", model="SPDER")
     table = record.verdicts().data
-    assert list(table["verdict"]) == ["reproduced", "not reproduced"]
-    assert list(table["deviation"]) == ["-0.6 dB", "-75.7 dB"]
+    assert list(table["scale"]) == ["subset", "subset"] and list(table["n"]) == [5, 5]
+    assert list(table["size"]) == ["agrees", "worse"]
+    assert list(table["order"]) == ["reversed", "reversed"]  # the paper has SPDER far above SIREN
 
 
 def test_checkpoints_stay_with_the_code_that_made_them(tmp_path, monkeypatch):

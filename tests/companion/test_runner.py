@@ -1,9 +1,13 @@
 """Runs from start to record, through the command line, each in a project of its own."""
 
+import hashlib
 import json
+import signal
+import subprocess
 import time
 
 import nbformat
+from PIL import Image
 
 NUMBER = 'record.add("mse", steps)'
 
@@ -98,6 +102,108 @@ def test_a_kill_leaves_the_old_record_whole_and_the_next_run_resumes(project):
     assert run["attempts"] == 2 and run["seconds"] > 100 * 0.05
 
 
+def test_a_forced_run_that_is_stopped_goes_on_without_force(project):
+    project.notebook("spder/a", SLOW, parameters="steps = 40\nn_items = 1")
+    project.notebook("spder/b", NUMBER)
+    assert project.inrkit("run", "--jobs", "1").exit_code == 0
+    begun = {id: run_json(project, id)["start"] for id in ("spder/a", "spder/b")}
+    process = project.start("run", "--force", "--jobs", "1")
+    counter = project.root / "results/.checkpoints/quick/spder/a/counter-40.pt"
+    while not 5 <= int((counter.exists() and counter.read_text()) or 0) < 40:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.strip() == "inrkit: stopped; the same command without --force resumes"
+    assert {id: run_json(project, id)["start"] for id in begun} == begun  # the old ones are there
+    resumed = project.inrkit("run", "--jobs", "1")
+    assert resumed.exit_code == 0 and "kept" not in resumed.stdout
+    first = (project.record("spder/a") / "metrics.csv").read_text().splitlines()
+    assert float(dict(zip(*(line.split(",") for line in first[:2]), strict=True))["value"]) <= 35
+    assert all(run_json(project, id)["start"] != begun[id] for id in begun)
+    assert project.inrkit("run").stdout.count("unchanged, kept") == 2
+
+
+def test_force_forgets_the_fits(project):
+    project.notebook("spder/a", SLOW)
+    for arguments, done in (((), 3), (("--force",), 3), (("-p", "n_items=2"), 0)):
+        assert project.inrkit("run", *arguments).exit_code == 0
+        table = (project.record("spder/a") / "metrics.csv").read_text().splitlines()
+        assert float(dict(zip(*(x.split(",") for x in table[:2]), strict=True))["value"]) == done
+
+
+OWN = """
+import os
+from PIL import Image
+from inrkit.companion import provenance, records
+from inrkit.signals import image
+circumstances = records.Record._circumstances
+records.Record._circumstances = lambda self: {
+    **circumstances(self), "files": provenance.files(), "fits": provenance.fits(),
+}
+record.add("mse", image(source).values.mean())
+"""
+
+
+def test_a_picture_replaced_under_its_name_is_another(project):
+    picture = project.root / "own.png"
+
+    def drawn(grey):
+        Image.new("L", (4, 4), grey).save(picture)
+        return hashlib.sha256(picture.read_bytes()).hexdigest()
+
+    first = drawn(10)
+    project.notebook("spder/a", OWN, parameters="source = '../../own.png'\nn_items = 1")
+    assert project.inrkit("run").exit_code == 0
+    assert run_json(project, "spder/a")["files"] == [{"name": "own.png", "sha256": first}]
+    assert "unchanged, kept" in project.inrkit("run").stdout
+    second = drawn(200)
+    again = project.inrkit("run")
+    assert again.exit_code == 0 and "unchanged" not in again.stdout
+    assert run_json(project, "spder/a")["files"] == [{"name": "own.png", "sha256": second}]
+    picture.unlink()
+    assert "own.png is neither" in project.inrkit("run").stderr
+
+
+FITTED = (
+    OWN.replace("image(source).values.mean()", "steps")
+    + """
+from inrkit.fields import SIREN
+from inrkit.training import Regression, fit
+import torch
+torch.manual_seed(0)
+x = torch.rand(9, 2)
+fit(SIREN(2, 1, width=4), Regression(x, x[:, :1]), steps=steps, name="a fit",
+    checkpoint=record.checkpoint("one"), progress=False)
+"""
+)
+
+
+def test_a_record_can_tell_which_commit_its_fits_come_from(project):
+    def commit():
+        git = ["git", "-C", str(project.root), "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "init", "-q"], check=True)
+        subprocess.run([*git, "add", "inrkit", "notebooks", "data"], check=True)
+        subprocess.run([*git, "commit", "-qm", "a"], check=True)
+
+    path = project.notebook("spder/a", FITTED)
+    commit()
+    assert project.inrkit("run").exit_code == 0
+    first = run_json(project, "spder/a")
+    (entry,) = first["fits"]
+    assert (entry["name"], entry["steps"], entry["commit"]) == ("one", 3, first["commit"])
+    assert entry["clean"] is first["clean"] is True and entry["versions"] == first["versions"]
+    assert entry["seconds"] == entry["seconds_here"]
+    project.notebook("spder/a", FITTED, "a_figure_more = 1")
+    commit()
+    assert project.inrkit("run").exit_code == 0
+    second = run_json(project, "spder/a")
+    assert second["commit"] != first["commit"]
+    assert second["fits"] == [{**entry, "seconds_here": 0}]
+    path.unlink()
+
+
 def test_a_kill_between_the_two_renames_is_mended(project):
     project.notebook("spder/a", NUMBER)
     project.inrkit("run")
@@ -112,9 +218,7 @@ def test_two_at_once_and_the_reader_of_records_last(project):
     seen = "import pathlib, os\nrecord.add('mse', int(os.environ['OMP_NUM_THREADS']))"
     project.notebook("spder/a", seen)
     project.notebook("spder/b", seen)
-    reader = (
-        "from inrkit.companion import store\nrecord.add('mse', len(store.records('quick')), n=1)"
-    )
+    reader = "from inrkit.companion import store\nrecord.add('mse', len(store.records('quick')))"
     project.notebook("beyond/scorecard", reader, reads="records")
     done = project.inrkit("run", "--jobs", "2")
     assert done.exit_code == 0, done.stderr

@@ -1,5 +1,9 @@
 """Models against formulas written out by hand, published counts and stacks one by one."""
 
+from functools import reduce
+from itertools import product
+from operator import xor
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +83,7 @@ def test_forward_passes_are_the_equations():
     points = torch.from_numpy(x)
     cases = [
         (SIREN(2, 1, width=9, omega_0=20.0), 20.0, np.sin),
+        (SIREN(2, 1, width=9, activation=torch.relu), 30.0, lambda u: np.maximum(u, 0)),
         (SPDER(2, 1, width=9), 30.0, lambda u: np.sin(u) * np.sqrt(np.abs(u))),
         (SPDER(2, 1, width=9, damping=torch.atan), 30.0, lambda u: np.sin(u) * np.arctan(u)),
         (FINER(2, 1, width=9), 30.0, lambda u: np.sin((np.abs(u / 30) + 1) * u)),
@@ -90,15 +95,21 @@ def test_forward_passes_are_the_equations():
         assert np.allclose(ours, numpy_forward(model, x, omega, activation), atol=1e-10)
 
 
-@pytest.mark.parametrize("model", [SIREN, SPDER])
-def test_sinusoidal_initialization(model):
+@pytest.mark.parametrize("model", [SIREN, FINER])
+def test_hidden_layers_may_have_another_omega(model):
     torch.manual_seed(0)
-    layers = model(2, 1, width=128, hidden_layers=3).layers
-    bounds = [1 / 2] + [np.sqrt(6 / 128) / 30] * 3
-    for layer, bound in zip(layers, bounds, strict=True):
-        largest = layer.weight.abs().max().item()
-        assert 0.95 * bound < largest <= bound
-        assert layer.bias.abs().max() <= 1 / np.sqrt(layer.weight.shape[-1])
+    field = model(3, 1, width=128, hidden_layers=3, omega_0=30.0, hidden_omega=2.0).double()
+    for layer in field.layers[1:]:
+        bound = np.sqrt(6 / 128) / 2
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+    points = 2 * torch.rand(7, 3, dtype=torch.float64) - 1
+    x, *hidden = points.numpy(), *field.layers[:-1]
+    for layer, omega in zip(hidden, (30, 2, 2), strict=True):
+        z = x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        x = np.sin(omega * (np.abs(z) + 1) * z) if model is FINER else np.sin(omega * z)
+    last = field.layers[-1]
+    ours = x @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    assert np.allclose(field(points).detach().numpy(), ours, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -157,6 +168,15 @@ def test_fourier_features_are_gaussian():
     assert abs(frequencies.std().item() - 3) < 0.1 and abs(frequencies.mean().item()) < 0.1
 
 
+def test_fourier_features_are_their_formula():
+    encoding = FourierFeatures(2, features=3).double()
+    x = np.random.default_rng(0).uniform(-1, 1, (7, 2))
+    u = x @ encoding.frequencies.numpy().T
+    expected = np.concatenate([x, np.sin(u), np.cos(u)], -1)
+    np.testing.assert_allclose(encoding(torch.from_numpy(x)).numpy(), expected, atol=1e-12)
+    assert encoding.out_features == expected.shape[-1] == 8
+
+
 def test_rbf_is_its_formula():
     rbf = RBF(2, features=6, width=0.4).double()
     x = 2 * torch.rand(8, 2, dtype=torch.float64) - 1
@@ -175,6 +195,31 @@ def test_a_dense_hash_grid_is_bilinear_interpolation():
     table = grid.table.detach().numpy()[:256, 0].reshape(16, 16).T  # first coordinate fastest
     expected = RegularGridInterpolator((corners, corners), table)(x.numpy())
     assert np.allclose(grid(x)[:, 0].detach().numpy(), expected)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_hash_grid_is_its_papers(d):
+    """Mueller et al. 2022, Eq. 2 to 4, point by point: sizes, spatial hash, interpolation."""
+    torch.manual_seed(0)
+    grid = HashGrid(d, levels=4, features=2, log2_table_size=7, coarsest=3, finest=24).double()
+    torch.nn.init.normal_(grid.table)
+    tables = grid.table.detach().numpy().reshape(4, 128, 2)
+    x = np.random.default_rng(0).uniform(-1, 1, (20, d))
+    expected = np.zeros((20, 4, 2))
+    for level, size in enumerate((3, 6, 12, 24)):  # from 3 to 24 by a constant factor
+        for i, point in enumerate((x + 1) / 2 * size):
+            for corner in product((0, 1), repeat=d):
+                place = np.floor(point).astype(int) + corner
+                share = np.prod(np.where(corner, point % 1, 1 - point % 1))
+                if (size + 1) ** d <= 128:
+                    entry = sum(int(p) * (size + 1) ** k for k, p in enumerate(place))
+                else:
+                    primes = (1, 2_654_435_761, 805_459_861)
+                    terms = [int(p) * prime for p, prime in zip(place, primes, strict=False)]
+                    entry = reduce(xor, terms) % 128
+                expected[i, level] += share * tables[level, entry]
+    found = grid(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, expected.reshape(20, 8), atol=1e-12)
 
 
 def test_hash_grid_is_continuous_and_collides_only_where_it_must():
@@ -239,3 +284,6 @@ def test_evaluate_is_the_field_in_parts():
     model, x = SIREN(2, 3, width=8), torch.rand(2, 50, 2)
     values = evaluate(model, x, rows=7)
     assert not values.requires_grad and torch.allclose(values, model(x), atol=1e-6)
+    sizes = []
+    evaluate(lambda part: sizes.append(part.shape[-2]) or part, x, rows=7)
+    assert sizes == [7] * 7 + [1]

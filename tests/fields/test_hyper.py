@@ -1,8 +1,11 @@
 """Emitted fields against fields loaded with the same numbers, encoders against their laws."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import correlate
 
 from inrkit.fields import (
     MLP,
@@ -91,6 +94,42 @@ def test_a_partial_convolution_is_its_sum_over_known_pixels():
             expected = total * 9 / count + b if count else np.zeros(3)
             np.testing.assert_allclose(y[0, :, i, j].detach(), expected, atol=1e-5)
             assert bool(after[0, 0, i, j]) == (count > 0)
+
+
+def by_scipy(x, conv):
+    w, b = (p.detach().double().numpy() for p in (conv.weight, conv.bias))
+    full = [sum(map(partial(correlate, mode="constant"), x, kernels)) for kernels in w]
+    return np.stack(full) + b[:, None, None]
+
+
+def test_a_convolutional_encoder_is_residual_blocks_and_a_weighted_sum(context):
+    values, mask = context
+    torch.manual_seed(2)
+    encoder = ENCODERS["CNN"]()
+    z = encoder(values, mask).detach().numpy()
+    for picture, known, found in zip(values.double().numpy(), mask.numpy(), z, strict=True):
+        sparse = (picture * known[:, None]).T.reshape(3, *SHAPE)
+        x = np.maximum(by_scipy(sparse, encoder.first), 0)
+        for first, second in encoder.blocks:
+            x = np.maximum(x + by_scipy(np.maximum(by_scipy(x, first), 0), second), 0)
+        weights, bias = (p.detach().numpy() for p in encoder.gather.parameters())
+        np.testing.assert_allclose(found, x.reshape(7, -1) @ weights[0] + bias, atol=1e-5)
+
+
+def test_partial_blocks_hand_on_what_is_known(context):
+    """Each convolution by the one that is tested above, with the mask that the last one gave."""
+    values, mask = context
+    torch.manual_seed(2)
+    encoder = ENCODERS["partial CNN"]()
+    x = values.where(mask.unsqueeze(-1), 0.0).mT.reshape(BATCH, 3, *SHAPE)
+    x, known = encoder.first(x, mask.reshape(BATCH, 1, *SHAPE))
+    x = x.relu()
+    for first, second in encoder.blocks:
+        inner, known = first(x, known)
+        outer, known = second(inner.relu(), known)
+        x = (x + outer).relu()
+    expected = encoder.gather(x.reshape(BATCH, 7, -1))[..., 0]
+    torch.testing.assert_close(encoder(values, mask), expected)
 
 
 def test_an_emitted_field_is_the_field_with_those_numbers():

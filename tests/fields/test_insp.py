@@ -198,6 +198,35 @@ def test_rotation_invariance_needs_multiplicities(counted):
     assert (error < 1e-10) == counted
 
 
+@pytest.mark.parametrize("lowest", [0, 1, 2, 3])
+def test_a_length_is_that_of_all_derivatives_from_the_lowest_order_on(lowest):
+    r"""Of sin(w x + p): :math:`|\nabla^k \Phi| = |w|^k` times the size of a sine or cosine."""
+    w, x = [3.0, 4.0], points()
+    phase = (x * torch.tensor(w)).sum(-1, keepdim=True) + 0.3
+    waves = [phase.sin(), phase.cos(), phase.sin()]
+    squares = [(5**k * wave) ** 2 for k, wave in enumerate(waves)][lowest:]
+    length = sum(squares, torch.zeros_like(phase)).sqrt()
+    for function, known in ((None, length), (torch.tanh, length.tanh())):
+        fusion = NormFusion(2, 2, function, lowest=lowest)
+        net = INSPNet(Wave(w), fusion, order=2).double()
+        assert torch.allclose(net(x), known, atol=1e-12)
+
+
+@pytest.mark.parametrize("out_features", [None, 2, 1])
+def test_a_learnt_fusion_adds_to_the_value_where_channels_are_as_many(out_features):
+    torch.manual_seed(4)
+    fusion = MLPFusion(2, 6, out_features=out_features, width=8).double()
+    features = torch.randn(7, 2, 6, dtype=torch.float64)
+    values = features[..., 0] if out_features != 1 else torch.zeros(7, 1, dtype=torch.float64)
+    started = torch.equal(fusion(features), values)
+    assert started == (out_features != 1)  # as the field, or as a network of its own
+    for parameter in fusion.parameters():
+        nn.init.normal_(parameter)
+    change = fusion(features) - values
+    assert change.shape == values.shape and (change.abs() > 1e-3).all()
+    assert torch.allclose(change, fusion.network(features.reshape(7, 12)))
+
+
 def test_multiplicities_count_the_full_tensor():
     for d, order in CASES:
         degrees = torch.tensor([sum(a) for a in total_degree(d, order).indices])

@@ -127,3 +127,9 @@ def test_the_slope_keeps_to_its_bound_and_reaches_it_within_a_factor(damping):
     assert (slope.abs() <= bound + 1e-12).all()
     period = slope.abs()[-629:].max() / bound[-629:].max()  # the last period
     assert period > 0.9
+    # SPDER, Eq. 12, its damping differentiated by central differences
+    u, h = x.detach(), 1e-6
+    inner = u.abs() > 0.1
+    rise = (damping(u + h) - damping(u - h)) / (2 * h)
+    expected = abs(damping(u)) + abs(rise) + 0 * u
+    torch.testing.assert_close(bound[inner], expected[inner], rtol=1e-6, atol=1e-8)

@@ -105,6 +105,7 @@ def test_a_distance_has_no_eikonal_error_and_twice_a_distance_has_one():
 
     assert eikonal_error(gradient_norms(distance, points)) < 1e-6
     assert eikonal_error(gradient_norms(lambda x: 2 * distance(x), points)) == pytest.approx(1)
+    assert eikonal_error(torch.tensor([1.0, 0.5, 90.0])) == 0.5  # one point far off does not count
 
 
 def test_mean_curvature_of_sphere_torus_and_any_function_of_their_distance():

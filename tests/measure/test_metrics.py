@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inrkit.measure import (
     affine_fit,
     amplitude_correlation,
+    correlation,
     exact_8bit_share,
     mse,
     psnr,
@@ -33,6 +34,16 @@ def test_mse_psnr_and_ssim_agree_with_scikit_image(pair):
     for i in range(3):
         one = oracle.structural_similarity(pair[0][..., i], pair[1][..., i], data_range=2)
         assert ssim(pair[0][..., i], pair[1][..., i], data_range=2) == pytest.approx(one)
+
+
+def test_ssim_of_colours_is_the_mean_over_channels():
+    """Of a picture with sides and channels so unlike that no other axis will do."""
+    rng = np.random.default_rng(4)
+    target = rng.uniform(-1, 1, (9, 25, 3)) * [0.1, 0.5, 1.0]
+    prediction = target + 0.2 * rng.normal(size=target.shape)
+    channels = [ssim(prediction[..., i], target[..., i], data_range=2) for i in range(3)]
+    assert ssim(prediction, target, data_range=2) == pytest.approx(np.mean(channels), rel=1e-10)
+    assert max(channels) - min(channels) > 0.1
 
 
 def test_relative_error_agrees_with_numpy_and_is_one_for_a_prediction_of_zero(pair):
@@ -128,6 +139,24 @@ def test_amplitude_correlation_ignores_shift_and_scale(rows, columns, scale):
 def test_amplitude_correlation_of_a_flat_spectrum_is_undefined():
     pulse = np.eye(1, 8)
     assert np.isnan(amplitude_correlation(0 * pulse, pulse))
+
+
+@given(st.floats(-1, 1), st.floats(-5, 5), st.floats(0.1, 10))
+def test_correlation_is_numpys(share, offset, scale):
+    """Of any sign, whatever the means and the scales."""
+    a, b = np.random.default_rng(5).normal(size=(2, 6, 5))
+    second = scale * (share * a + (1 - abs(share)) * b) + offset
+    expected = np.corrcoef(a.ravel(), second.ravel())[0, 1]
+    assert correlation(a + 3, second) == pytest.approx(expected, abs=1e-9)
+
+
+def test_correlation_ends():
+    values = np.arange(6.0)
+    assert correlation(values, 2 * values + 7) == pytest.approx(1)
+    assert correlation(values, -values) == pytest.approx(-1)
+    assert correlation(values, 0 * values) == correlation(0 * values, values) == 0
+    with pytest.raises(ValueError, match="one shape"):
+        correlation(values, values[:5])
 
 
 def test_affine_fit_is_the_regression_line():

@@ -135,6 +135,20 @@ def test_eigenvectors_of_a_wide_network_decay_as_predicted():
     assert abs(predicted[0]) < 1e-3 * abs(start[0]) and abs(predicted[-1]) > 0.9 * abs(start[-1])
 
 
+def test_gradient_descent_diverges_above_the_largest_rate_alone():
+    """A linear model, whose kernel stays as it is."""
+    torch.manual_seed(1)
+    x = torch.randn(20, 3, dtype=torch.float64)
+    limit = eigen(ntk(torch.nn.Linear(3, 1).double(), x)).largest_rate()
+    for factor in (0.98, 1.02):
+        model = torch.nn.Linear(3, 1).double()
+        loss = Regression(x, x.sin().sum(-1, keepdim=True))
+        losses = fit(model, loss, steps=400, lr=factor * limit, optimizer=torch.optim.SGD,
+                     progress=False).losses  # fmt: skip
+        assert (losses[-1] > 100 * losses[0]) == (factor > 1)
+        assert (losses[-1] < losses[0]) == (factor < 1)
+
+
 def test_effective_rank_and_order():
     found = eigen(np.diag([1.0, 4.0, 2.0]))
     assert list(found.values) == [4, 2, 1] and abs(found.vectors[1, 0]) == 1

@@ -37,6 +37,10 @@ def test_bandwidth_holds_the_share_of_the_energy():
     spectrum = layer_spectrum(values[:, None], length=2 - 2 / n)
     assert bandwidth(spectrum, share=0.89) == pytest.approx(4)
     assert bandwidth(spectrum, share=0.91) == pytest.approx(20)
+    for weaker, expected in ((0.12, 20), (0.09, 4)):  # 1.4% and 0.8% of the energy: on either side
+        tones = np.sin(2 * np.pi * 4 * x) + weaker * np.sin(2 * np.pi * 20 * x)
+        spectrum = layer_spectrum(tones[:, None], length=2 - 2 / n)
+        assert bandwidth(spectrum) == pytest.approx(expected)
 
 
 def test_radial_average_of_a_ring_is_the_ring():

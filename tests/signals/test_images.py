@@ -22,7 +22,8 @@ def test_embedded_grey_images_are_scikit_images_own(name):
 def test_colour_luminance_and_channel():
     cat = skimage.data.cat()
     np.testing.assert_array_equal(pixels_of(image("cat", grey=False)), cat)
-    np.testing.assert_array_equal(pixels_of(image("cat", channel=1))[..., 0], cat[..., 1])
+    for i in range(3):
+        np.testing.assert_array_equal(pixels_of(image("cat", channel=i))[..., 0], cat[..., i])
     np.testing.assert_allclose(image("cat").image()[..., 0], rgb2gray(cat), atol=1e-6)
 
 
@@ -39,6 +40,30 @@ def test_size_cuts_the_central_square_and_averages_its_pixels():
     expected = resize(square, (50, 50), order=1, anti_aliasing=True)
     resized = image("cat", size=50, grey=False).image()
     assert np.abs(resized - expected).mean() < 0.01  # another anti-aliasing filter, one picture
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (12, 5), (4, 9), (9, 4), (6, 6)])
+def test_the_square_is_cut_from_the_middle_of_wide_and_of_tall_pictures(shape):
+    """Row and column numbers as pixels: a plane, whose middle is that of the picture."""
+    side = min(shape)
+    rows, columns = np.indices(shape) / 16
+    for pixels, n in ((rows, shape[0]), (columns, shape[1])):
+        found = 16 * image(pixels, size=side).image().reshape(side, side)
+        assert abs(found.mean() - (n - 1) / 2) <= 0.5 + 1e-5  # half a pixel where a rest is odd
+        assert np.ptp(found) == pytest.approx(side - 1, abs=1e-5)
+
+
+def test_a_picture_is_known_by_its_item_its_file_or_as_an_array(tmp_path):
+    path = tmp_path / "some folder" / "own.png"
+    path.parent.mkdir()
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    Image.fromarray(pixels).save(path)
+    for source, name in (("camera", "camera"), (path, "own.png"), (str(path), "own.png")):
+        assert image(source).name == name
+    array = image(pixels)
+    assert array.name == "array"
+    assert array.sha256 == hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert image(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_resizing_by_halves_keeps_a_plane():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrkit.signals import labelled_images
+from inrkit.signals import labelled, labelled_images
 from inrkit.signals.labelled import read_idx
 
 
@@ -54,6 +54,46 @@ def test_files_are_read_as_their_format_says(tmp_path):
     path.write_bytes(gzip.compress(header + numbers.tobytes()[1:]))
     with pytest.raises(ValueError, match="MNIST's format"):
         read_idx(path)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """MNIST and CIFAR-10 of noise: (pixels, labels) of each part, and files of them."""
+    chance = np.random.default_rng(1)
+    made = {}
+    for train, count in ((True, 5), (False, 3)):
+        for name, shape in (("mnist", (28, 28)), ("cifar10_subset", (32, 32, 3))):
+            pixels = chance.integers(0, 256, (count, *shape), np.uint8)
+            made[name, train] = pixels, chance.integers(0, 10, count, np.uint8)
+        pixels, labels = made["mnist", train]
+        part = "train" if train else "t10k"
+        for kind, numbers in (("images-idx3", pixels), ("labels-idx1", labels)):
+            head = struct.pack(f">BBBB{numbers.ndim}I", 0, 0, 8, numbers.ndim, *numbers.shape)
+            path = tmp_path / f"{part}-{kind}-ubyte"
+            path.write_bytes(gzip.compress(head + numbers.tobytes()))
+    arrays = {f"{part}_{axis}": made["cifar10_subset", part == "train"][i]
+              for part in ("train", "test") for i, axis in enumerate("xy")}  # fmt: skip
+    np.savez(tmp_path / "cifar10_10000_2000", classes=np.array(list("abcdefghij")), **arrays)
+    (tmp_path / "cifar10_10000_2000.npz").rename(tmp_path / "cifar10_10000_2000")
+    monkeypatch.setattr(labelled, "locate", lambda item: tmp_path / item.partition("/")[2])
+    return made
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("name", ["mnist", "cifar10_subset"])
+def test_data_sets_are_their_files_in_order_and_on_the_whole_range(files, name, train):
+    pixels, labels = files[name, train]
+    data = labelled_images(name, train=train)
+    assert (len(data), data.of) == (len(pixels), len(pixels))
+    assert data.labels.tolist() == labels.tolist()
+    assert data.shape == pixels.shape[1:3] and len(data.classes) == 10
+    values = data.images.double().numpy().reshape(pixels.shape)
+    np.testing.assert_allclose(values, 2 * (pixels / 255) - 1, atol=1e-6)
+    np.testing.assert_allclose(data.picture(1).reshape(pixels[1].shape), pixels[1] / 255, atol=1e-6)
+    some = labelled_images(name, 2, train=train)
+    assert torch.equal(some.images, data.images[:2]) and some.of == data.of
+    with pytest.raises(ValueError, match=f"1 to {len(pixels)} for {name}"):
+        labelled_images(name, 6, train=train)
 
 
 def test_what_is_refused():

@@ -38,12 +38,19 @@ def test_files_come_back_divided_by_their_peak(tmp_path, suffix, subtype, step):
 
 
 def test_channels_are_averaged_and_silence_stays_at_zero():
-    left, right = tone(200, RATE) + 0.5, np.zeros(4000)
+    left, right = tone(200, RATE) + 0.5, 0.3 * tone(310, RATE)
     both = np.stack([left, right], axis=1)
     signal = sound(both, rate=RATE)
     mean = both.mean(1)
     np.testing.assert_allclose(samples_of(signal), mean / np.abs(mean).max(), atol=1e-7)
     assert signal.values.abs().max() == 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_peak_may_lie_below_zero(sign):
+    samples = sign * np.array([0.1, -0.4, 0.25])
+    expected = sign * np.array([0.25, -1, 0.625])
+    np.testing.assert_allclose(samples_of(sound(samples, rate=RATE)), expected, atol=1e-7)
 
 
 def test_only_the_beginning_is_kept():

@@ -124,6 +124,51 @@ def test_cameras_on_an_orbit_look_at_the_origin():
         )
 
 
+def test_an_orbit_goes_round_anticlockwise_from_its_start():
+    heights = [10.0, 50.0, -20.0, 0.0]
+    for i, camera in enumerate(orbit(4, radius=2.0, shape=(3, 3), elevation=heights, start=30.0)):
+        turn, rise = np.radians(30 + 90 * i), np.radians(heights[i])
+        level = 2 * np.cos(rise)
+        expected = [level * np.cos(turn), level * np.sin(turn), 2 * np.sin(rise)]
+        np.testing.assert_allclose(camera.pose[:, 3], expected, atol=1e-6)
+        rotation = camera.pose[:, :3].double()
+        torch.testing.assert_close(rotation.mT @ rotation, torch.eye(3).double(), atol=1e-6, rtol=0)
+        assert torch.linalg.det(rotation) > 0  # no mirror
+
+
+@pytest.mark.parametrize("background", [0.0, 0.3, 1.0])
+def test_what_shines_through_is_the_background(background):
+    matter = ball(0.5, 1.5, (0.9, 0.1, 0.4))
+    found = render(matter, parallel([0.0, 0.9]), coarse=800, fine=0, background=background)
+    through = np.exp(-1.5)
+    expected = (1 - through) * np.array([0.9, 0.1, 0.4]) + through * background
+    np.testing.assert_allclose(found[0], expected, atol=0.01)
+    np.testing.assert_allclose(found[1], background, atol=1e-6)
+
+
+def test_emission_has_a_colour_of_three_and_a_density_that_ends():
+    raw = torch.tensor([[1.0, -2.0, 0.0, 3.0], [50.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    density, colour = emission(raw)
+    assert density.tolist() == pytest.approx([np.e, np.exp(8)])
+    np.testing.assert_allclose(colour[0], 1 / (1 + np.exp([2.0, 0.0, -3.0])))
+
+
+def test_rays_enter_and_leave_where_a_walk_along_them_does():
+    torch.manual_seed(4)
+    origins, directions = 4 * torch.rand(200, 3) - 2, torch.randn(200, 3)
+    rays = Rays(origins, torch.nn.functional.normalize(directions, dim=-1))
+    t = torch.linspace(0, 6, 6001).expand(200, -1)
+    inside = rays.at(t).abs().amax(-1) <= 1
+    near, far = crossing(rays)
+    hit = inside.any(-1)
+    assert 20 < hit.sum() < 180
+    first = torch.where(inside, t, torch.inf).amin(-1)[hit]
+    last = torch.where(inside, t, -torch.inf).amax(-1)[hit]
+    torch.testing.assert_close(near[hit], first, atol=2e-3, rtol=0)
+    torch.testing.assert_close(far[hit], last, atol=2e-3, rtol=0)
+    assert ((far - near)[~hit] < 2e-3).all()  # but for a corner between two steps
+
+
 def test_a_picture_puts_a_small_ball_where_it_is():
     (camera,) = orbit(1, radius=3.0, shape=(21, 21), elevation=0.0)
 

@@ -1,5 +1,9 @@
+"""How fits are interrupted: by no part of a fit, which its checkpoint would know as another."""
+
 import pytest
 import torch
+
+from inrkit.training import checkpoint
 
 
 class Saves:
@@ -22,3 +26,22 @@ def saves(monkeypatch):
     found = Saves()
     monkeypatch.setattr(torch, "save", found)
     return found
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """``stop_after(n)``: as Ctrl-C would, once ``n`` checkpoints have been written from now on."""
+    save = checkpoint.save
+
+    def after(count):
+        written = []
+
+        def stopping(path, state):
+            save(path, state)
+            written.append(path)
+            if len(written) == count:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoint, "save", stopping)
+
+    return after

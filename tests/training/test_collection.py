@@ -1,5 +1,7 @@
 """Fields of many signals: as one by one, kept whole, and refused where damaged."""
 
+import json
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from inrkit.training import (
     collection_partials,
     fit,
     fit_collection,
+    journal,
 )
 
 COORDS = grid((5, 5))
@@ -129,3 +132,31 @@ def test_derivatives_are_kept_and_not_computed_again(tmp_path, monkeypatch):
     torch.save(state, kept)
     with pytest.raises(CheckpointError, match="checksum"):
         collection_partials(fields, COORDS, 2, file=file, progress=False)
+
+
+def test_a_collection_is_one_entry_and_says_what_was_done_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "_fits", {})
+    for commit in ("a", "b"):
+        told = {"commit": commit, "clean": True, "versions": {"torch": "2"}}
+        monkeypatch.setenv(journal.ORIGIN, json.dumps(told))
+        collection(file=tmp_path / "fields.pt")
+        (entry,) = journal.fits()
+        assert entry["name"] == "fields" and entry["steps"] == 8
+        assert (entry["commit"], entry["clean"], entry["versions"]) == ("a", True, {"torch": "2"})
+        assert entry["seconds"] > 0
+        assert entry["seconds_here"] == (entry["seconds"] if commit == "a" else 0)
+
+
+def test_random_numbers_go_on_behind_a_collection_that_is_taken_up(tmp_path):
+    def dropping():
+        return torch.nn.Sequential(build(), torch.nn.Dropout(0.5))
+
+    def drawn():
+        torch.manual_seed(5)
+        options = {"steps": 3, "lr": 1e-3, "group": 1, "progress": False}
+        fit_collection(dropping, COORDS, VALUES[:2], file=tmp_path / "fields.pt", **options)
+        return torch.rand(3)
+
+    torch.manual_seed(5)
+    untouched = torch.rand(3)
+    assert torch.equal(drawn(), drawn()) and not torch.equal(drawn(), untouched)

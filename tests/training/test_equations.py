@@ -1,5 +1,8 @@
 """Losses of equations: zero on exact solutions, and against nested autograd on a network."""
 
+from dataclasses import fields
+from inspect import signature
+
 import pytest
 import torch
 from torch import nn
@@ -136,6 +139,8 @@ def test_points_fill_the_discs_and_the_square():
     rest = points[10_000:]
     assert rest.abs().max() <= 1 and (rest.var(0) - 1 / 3).abs().max() < 0.02
     assert not torch.equal(points, equation.draw().points)
+    corner = helmholtz([(0.95, -0.95)], near=500, size=500, radius=0.3).draw().points
+    assert corner.abs().max() == 1  # what lies beyond the square comes to its border
 
 
 def test_exact_fields_and_their_data_leave_no_inversion():
@@ -167,12 +172,15 @@ def test_inversion_is_its_equation(size):
 
 
 @pytest.mark.parametrize("size", [7, 100])
-def test_pretraining_is_its_equation(size):
-    model, equation = network(5), helmholtz([(0.0, 0.0), (-0.2, 0.3)])
+@pytest.mark.parametrize("medium", [None, lambda x: 1 + 0.3 * x[:, 0]])
+def test_pretraining_is_its_equation(size, medium):
+    model = network(5)
+    equation = helmholtz([(0.0, 0.0), (-0.2, 0.3)], slowness_squared=medium)
     step = Pretraining(equation, slowness_weight=4.0).draw()
     x = step.points
-    expected = sum(by_autograd(equation, model, x, s, torch.ones(60)).sum() for s in (0, 1)) / 60
-    expected = expected + 4.0 * model(x)[:, 4].abs().mean()
+    m = medium(x) if medium else torch.ones(60)
+    expected = sum(by_autograd(equation, model, x, s, m).sum() for s in (0, 1)) / 60
+    expected = expected + 4.0 * (1 + model(x)[:, 4] - m).abs().mean()
     assert torch.allclose(shares(step, model, size), expected)
 
 
@@ -266,6 +274,24 @@ def test_a_few_steps_lower_the_loss_of_every_kind():
         found = fit(model, loss, steps=40, lr=1e-3, progress=False).losses
         assert found[-10:].mean() < found[:10].mean()
     assert not torch.equal(drawn(losses[0][0]).points, drawn(losses[0][0]).points)
+
+
+def test_defaults_are_the_papers():
+    """SIREN's; released code where its text prints none, from dataio.py and loss_functions.py."""
+    sigma, points, at_rest = 1e-4, 100, 2 * 1000  # dataio.py: SingleHelmholtzSource, WaveSource
+    found = {f.name: f.default for f in fields(Helmholtz)}
+    assert found["variance"] == sigma and found["near"] == points
+    assert found["radius"] == pytest.approx(5e2 * sigma)
+    assert found["amplitude"] == 1 + 1j
+    assert (found["width"], found["strength"]) == (0.5, 5.0)  # Suppl. 5.2
+    # loss_functions.py: the slowness is sought where |x| <= 0.75
+    assert {f.name: f.default for f in fields(Inversion)}["half_width"] == 0.75
+    assert signature(perturbed).parameters["half_width"].default == 0.75
+    found = {f.name: f.default for f in fields(Wave)}
+    assert found["radius"] == pytest.approx(5e2 * 5e-4) and found["c"] == 1.0  # Suppl. 5.4
+    assert found["front"] == 0  # all later points are uniform
+    # Suppl. 5.4: n / 100 and n / 10 of sums over the points at rest
+    assert found["rate_weight"] == at_rest / 100 and found["value_weight"] == at_rest / 10
 
 
 def test_bad_input_is_named():

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from inrkit.calculus import nested_autograd
+from inrkit.calculus import nested_autograd, total_degree
+from inrkit.calculus.jet import traced
 from inrkit.fields import SIREN, stack
 from inrkit.training import (
     Blurred,
@@ -84,6 +85,24 @@ def test_a_sum_is_the_weighted_sum_for_any_chunks():
     assert passes(both) == 4 and len(both) == 40
     for size in (1, 7, 10, 100):
         assert torch.allclose(shares(both, model, size), expected)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_passes_are_evaluations_or_taylor_coefficients(d):
+    """2 for a reverse pass, which gives a gradient; else the rows of a jet."""
+    x, y = points(4, d), torch.zeros(4, 1, dtype=torch.float64)
+    plain, variation, bends = Regression(x, y), total_variation(4, d), hessian_frobenius(4, d)
+    assert passes(plain) == 1 and passes(variation) == 2
+    assert passes(gradient_regression(x, torch.zeros(4, 1, d))) == 2
+    assert passes(laplacian_regression(x, y)) == len(traced((1.0,) * d).indices)
+    assert passes(bends) == len(total_degree(d, 2).indices)
+    assert passes(Sum((plain, variation, bends), (1.0,) * 3)) == max(passes(bends), 2)
+    assert passes(Scheduled(bends, {})) == passes(bends)
+
+
+def test_as_many_values_as_coordinates():
+    with pytest.raises(ValueError, match="got 3 values for 4 coordinates"):
+        Regression(points(4), torch.zeros(3, 1))
 
 
 def test_the_tent_has_integral_one_and_the_variance_of_its_closed_form():

@@ -17,7 +17,7 @@ def labelled(n=500):
 
 
 def test_the_loss_is_the_equation_and_shares_add_up():
-    step, model = Occupancy(*labelled(), size=60).draw(), SIREN(3, 1, width=8)
+    step, model = Occupancy(*labelled(), size=60).at(0), SIREN(3, 1, width=8)
     with torch.no_grad():
         whole = step(model, slice(0, 60))
         parts = step(model, slice(0, 25)) + step(model, slice(25, 60))
@@ -30,13 +30,31 @@ def test_the_loss_is_the_equation_and_shares_add_up():
 
 def test_labels_stay_with_their_points():
     points, inside = labelled()
-    step = Occupancy(points, inside, size=200).draw()
+    step = Occupancy(points, inside, size=200).at(3)
     assert torch.equal(step.inside, step.points[:, 0] > 0.2)
+
+
+def test_every_point_has_its_turn_before_one_comes_again():
+    points, inside = labelled(12)
+    loss = Occupancy(points, inside, size=5)
+    taken = torch.cat([loss.at(torch.tensor(step)).points for step in range(12)])
+    assert torch.equal(taken, points.repeat(5, 1))
+
+
+def test_a_fit_takes_the_points_in_their_turn():
+    points, inside = labelled(40)
+    seen = []
+    model = nn.Linear(3, 1)
+    model.register_forward_pre_hook(
+        lambda _, given: seen.append(given[0]) if torch.is_grad_enabled() else None
+    )
+    fit(model, Occupancy(points, inside, size=10), steps=4, progress=False)
+    assert torch.equal(torch.cat(seen), points)
 
 
 def test_a_stack_has_a_loss_for_each_network():
     models = [SIREN(3, 1, width=8) for _ in range(2)]
-    step = Occupancy(*labelled(), size=30).draw()
+    step = Occupancy(*labelled(), size=30).at(0)
     with torch.no_grad():
         together = step(stack(models), slice(0, 30))
         assert torch.allclose(together, torch.stack([step(m, slice(0, 30)) for m in models]))
@@ -56,3 +74,9 @@ def test_bad_labels_are_refused():
         Occupancy(points, inside.float(), 10)
     with pytest.raises(ValueError, match="one boolean label"):
         Occupancy(points, inside[:-1], 10)
+
+
+@pytest.mark.parametrize("size", [0, 501])
+def test_a_step_takes_points_that_there_are(size):
+    with pytest.raises(ValueError, match="1 to 500 points"):
+        Occupancy(*labelled(), size)

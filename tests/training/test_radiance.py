@@ -1,10 +1,12 @@
 """A radiance field that is the scene has no loss, and one is found from pictures."""
 
+import numpy as np
 import torch
 from torch import nn
 
-from inrkit.fields import SIREN
-from inrkit.signals import emission, orbit, picture, views
+from inrkit.fields import SIREN, RadianceField
+from inrkit.signals import emission, orbit, picture, render, views
+from inrkit.signals.cameras import Rays
 from inrkit.training import Radiance, fit
 
 
@@ -44,3 +46,41 @@ def test_shares_add_up_and_passes_are_samples():
     torch.manual_seed(2)  # rays in order draw the same distances
     parts = sum(step(model, rows) for rows in (slice(0, 4), slice(4, 10)))
     torch.testing.assert_close(whole, parts)
+
+
+def test_colour_depends_on_the_direction_where_asked():
+    """A fog whose red is the direction's first coordinate, seen from both sides."""
+
+    def fog(x):
+        red = torch.sigmoid(10 * x[:, 3:4])
+        return 50 * torch.ones(len(x)), torch.cat([red, torch.zeros(len(x), 2)], dim=-1)
+
+    origins = torch.tensor([[-2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    rays = Rays(origins, -origins / 2)
+    seen = render(fog, rays, coarse=16, fine=8, directional=True)
+    logistic = 1 / (1 + np.exp([-10.0, 10.0]))
+    np.testing.assert_allclose(seen[:, 0], logistic, atol=1e-4)
+    assert seen[:, 1:].abs().max() < 1e-4
+
+
+def test_a_radiance_field_hands_on_what_it_found():
+    torch.manual_seed(0)
+    density, colour = torch.nn.Linear(3, 5), torch.nn.Linear(7, 3)
+    x = torch.randn(6, 6)
+    found = RadianceField(density, colour)(x)
+    inner = x[:, :3] @ density.weight.T + density.bias
+    outer = torch.cat([x[:, 3:], inner[:, 1:]], 1) @ colour.weight.T + colour.bias
+    torch.testing.assert_close(found, torch.cat([inner[:, :1], outer], 1))
+
+
+def test_training_sees_the_direction():
+    loss = Radiance(seen(Fog([0.0, 1.0, 0.0, 0.0])), 10, coarse=6, fine=2, directional=True)
+    asked = []
+
+    def field(x):
+        asked.append(x.shape[-1])
+        torch.testing.assert_close(x[:, 3:].norm(dim=-1), torch.ones(len(x)))
+        return torch.zeros(len(x), 4)
+
+    loss.draw()(field, slice(0, 10))
+    assert set(asked) == {6}

@@ -1,0 +1,256 @@
+"""A chapter: an executed notebook made a page, with its banner and its table of claims."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_markdown_cell, new_output
+
+from inrkit.companion import claims, verdicts
+from inrkit.companion.kernels import INJECTED
+from inrkit.companion.measured import Answers, Measured, judge
+from inrkit.companion.records import DIGEST
+from inrkit.companion.store import METRICS, RUN
+
+NBSP = "\u00a0"  # keeps a number and its unit on one line
+TABLE = "record.verdicts()"  # a cell whose output is computed when the book is built
+
+
+def banner(record: Measured) -> str:
+    """What the run of a notebook was, as MyST, for the top of its page."""
+    id, run = record.id, record.run
+    what = {
+        "paper": "Recorded run with the paper profile",
+        "quick": "Quick run, sized for two cores and a minute",
+        "smoke": "Smoke run, sized for tests: its numbers mean nothing",
+    }[run["profile"]]
+    machine = [run["device"]["name"], f"PyTorch {run['versions']['torch']}", _commit(run)]
+    if run["device"]["kind"] == "cpu":
+        machine.insert(1, _count(run["threads"], "thread"))
+    lines = [
+        " · ".join(
+            filter(
+                None,
+                [
+                    f"**{what}**",
+                    f"{record.scale()} scale" if record.measures else "",
+                    _spent(run),
+                    _day(run["start"]),
+                ],
+            )
+        ),
+        " · ".join(filter(None, machine)),
+        _sample(record),
+        _earlier(run),
+        "Remarks: " + "; ".join(run["notes"]) if run["notes"] else "",
+        _differences(record) if record.measures else "",
+        f"Download: {_downloads(id)}",
+    ]
+    return "\n\n".join((f":::{{div}} run-banner {run['profile']}", *filter(None, lines), ":::"))
+
+
+def _sample(record: Measured) -> str:
+    """Which data, how many items, which seeds."""
+    data = ", ".join(map(_used, record.run["data"][:12]))
+    more = len(record.run["data"]) - 12
+    names = record.table["item"].replace("", None).nunique()
+    seeds = sorted(record.table["seed"].dropna().unique())
+    said = [f"Data: {data}" + (f" and {more} more" if more > 0 else "") if data else ""]
+    said += [f"items: {names}" if names else "", f"seeds: {_ranges(seeds)}" if seeds else ""]
+    return " · ".join(filter(None, said))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """0, 1, 2, 5 as ``0 to 2, 5``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in runs)
+
+
+def _earlier(run: Mapping[str, Any]) -> str:
+    """Fits that an earlier commit made, and what an early record lacks."""
+    fits = run.get("fits", ())
+    others = sorted({fit["commit"][:7] for fit in fits if fit.get("commit")}
+                    - {(run.get("commit") or "")[:7]})  # fmt: skip
+    return f"Some of its {len(fits)} fits were made at {', '.join(others)}" if others else ""
+
+
+def _differences(record: Measured) -> str:
+    """Every deviation from the paper's own settings: setting, paper, here."""
+    if not record.deviations:
+        return "All settings are the paper's."
+    rows = "".join(
+        f"<tr><td>{escape(one.what)}{_for(one.models)}</td><td>{_short(one.paper)}</td>"
+        f"<td>{_short(one.here)}</td></tr>"
+        for one in record.deviations
+    )
+    count = _count(len(record.deviations), "setting")
+    return (
+        f"<details{' open' if len(record.deviations) < 7 else ''}><summary>{count} not as in the "
+        "paper</summary><table class='settings'><thead><tr><th>setting</th><th>paper</th>"
+        f"<th>here</th></tr></thead><tbody>{rows}</tbody></table></details>"
+    )
+
+
+def _for(models: Sequence[str]) -> str:
+    return f" <small>({escape(', '.join(models))})</small>" if models else ""
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{escape(str(k))}: {_short(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return escape(", ".join(map(str, value))) or "none"
+    return escape("none" if value is None else str(value))
+
+
+def _spent(run: Mapping[str, Any]) -> str:
+    """How long it took; fits that an earlier run had made count, too."""
+    training = run.get("training_seconds") or 0
+    if training > run["seconds"]:
+        return f"{_duration(training)} of training, resumed"
+    return _duration(run["seconds"])
+
+
+def _downloads(id: str) -> str:
+    """Links to the notebook as stored, and to the record that this page shows."""
+    files = {"notebook": f"{Path(id).name}.ipynb", "numbers": METRICS, "run record": RUN}
+    return ", ".join(
+        f"{{download}}`{label} </_records/{id}/{file}>`" for label, file in files.items()
+    )
+
+
+def _used(item: Mapping[str, Any]) -> str:
+    share = "" if item["n"] == item["of"] else f" ({item['n']} of {item['of']})"
+    return item["name"] + share
+
+
+def _commit(run: Mapping[str, Any]) -> str:
+    if not run.get("commit"):
+        return ""
+    return f"commit {run['commit'][:7]}" + ("" if run["clean"] else " with changes")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _day(moment: str) -> str:
+    day = datetime.fromisoformat(moment)
+    return f"{day.day} {day:%B %Y}".replace(" ", NBSP)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them: 8.2 s, 12 min 30 s, 3 h 5 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if seconds < 60:
+        said = f"{seconds:.1f} s"
+    else:
+        said = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return said.replace(" ", NBSP)
+
+
+def notebook(content: nbformat.NotebookNode, record: Measured) -> None:
+    """Make an executed notebook a page, in place.
+
+    The banner goes below the title; the parameters cell shows what ran; the table of claims is
+    computed anew from the record, as the scorecard is; cells that recorded a number get an anchor.
+    """
+    parameters, cells = record.run["parameters"], []
+    recorded = set(record.run.get("cells", {}).values())
+    for cell in content.cells:
+        tags = cell.metadata.setdefault("tags", [])
+        if INJECTED in tags:
+            continue
+        if "parameters" in tags:
+            cell.source = as_ran(cell.source, parameters)
+        if cell.cell_type == "code":
+            if cell.get("execution_count") in recorded:
+                cells.append(new_markdown_cell(f'<a id="cell-{cell.execution_count}"></a>'))
+            for output in cell.get("outputs", []):
+                output.get("data", {}).pop(DIGEST, None)
+            if cell.source.strip() == TABLE:
+                cell.outputs = [new_output("display_data", data={"text/html": claimed(record)})]
+        cells.append(cell)
+    title, _, rest = cells[0].source.partition("\n")
+    cells[0].source = f"{title}\n\n{banner(record)}\n\n{rest}"
+    content.cells = cells
+
+
+def as_ran(source: str, parameters: Mapping[str, Any]) -> str:
+    """A cell of parameters with the values that ran in place of the defaults."""
+    lines = source.splitlines()
+    for node in reversed(ast.parse(source).body):
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Name) and target.id in parameters:
+            value, last = node.value, node.value.end_lineno - 1
+            rest = lines[last][value.end_col_offset :]
+            start = lines[value.lineno - 1][: value.col_offset]
+            lines[value.lineno - 1 : last + 1] = [f"{start}{parameters[target.id]!r}{rest}"]
+    return "\n".join(lines)
+
+
+def claimed(record: Measured) -> str:
+    """The claims that a record answers, as HTML: each with its pairs, items and cell."""
+    known = [claims.claims()[id] for id in dict.fromkeys(record.table["claim"]) if id]
+    judged = [(claim, judge(claim, record)) for claim in known]
+    rows = [_claim(claim, found, record) for claim, found in judged if found.over]
+    head = "".join(f"<th>{name}</th>" for name in (
+        "claim", "setting", "paper", "ours", "n", "scale", "size", "order"
+    ))  # fmt: skip
+    body = "".join(rows)
+    return f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _claim(claim: claims.Claim, found: Answers, record: Measured) -> str:
+    kind = claim.metric + (f", {claim.reading}" if claim.reading else "")
+    values = (
+        claims.show(claim.value, claim.spread, claim.unit),
+        claims.show(found.over.mean, found.over.std, claim.unit),
+    )
+    about = f"{escape(claim.setting)}<br><small>{escape(kind)}</small>{_why(claim, found)}"
+    cells = [_linked(claim.id, record), about, *values, str(found.over.n)]
+    cells += [said(found.scale), said(found.size), said(found.order)]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _linked(id: str, record: Measured) -> str:
+    """A claim's id; it leads to the cell that recorded it, where the record says which."""
+    cell = record.run.get("cells", {}).get(id)
+    shown = f'<a href="#cell-{cell}">{id}</a>' if cell else id
+    return f'<span id="{id}">{shown}</span>'
+
+
+def _why(claim: claims.Claim, found: Answers) -> str:
+    """What the answers rest on, folded: what is accepted, and each rival's interval."""
+    said = []
+    if found.scale in (verdicts.FULL, verdicts.SUBSET):
+        low, high = verdicts.accepted(claim, found.over.n)
+        rule = "the prediction interval" if claim.spread else "5% around the printed number"
+        said.append(f"agrees from {low:.4g} to {high:.4g} ({rule})")
+    unit = " decades" if claim.better == "lower" else f" {claim.unit}".rstrip()
+    for rival, gap, answer in found.pairs:
+        ends = "" if gap.n < 2 else f" [{gap.low:.3g}, {gap.high:.3g}]"
+        said.append(f"minus {escape(rival)}: {gap.mean:.3g}{ends}{unit}, n = {gap.n}: {answer}")
+    said += [f"apart: {claim.apart}"] * bool(claim.apart)
+    items = "".join(f"<li>{one}</li>" for one in said)
+    return f"<details><summary>why</summary><ul>{items}</ul></details>" if said else ""
+
+
+def said(answer: str) -> str:
+    """An answer as a label, as HTML."""
+    return f'<span class="said {css(answer)}">{answer}</span>' if answer else "—"
+
+
+def css(answer: str) -> str:
+    """Class of an answer."""
+    return "v-" + answer.replace(" ", "-")

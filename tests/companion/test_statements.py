@@ -1,0 +1,177 @@
+"""Statements decided by rules over hand-made records."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from inrkit import paths
+from inrkit.companion import items, notebooks, statements
+from inrkit.companion.errors import CompanionError
+from inrkit.companion.measured import Measured
+from inrkit.companion.statements import Statement, decide
+from inrkit.companion.verdicts import Deviation
+
+SIREN = np.array([31.0, 33.0, 30.0, 35.0, 32.0])
+SPDER = SIREN + np.array([10.0, 11.0, 9.0, 10.5, 10.0])
+NAMES = list("abcde")
+
+
+def rows(model, metric, values, names=NAMES, seeds=None, **settings):
+    seeds = seeds or [0] * len(values)
+    return [
+        {"claim": "", "model": model, **settings, "metric": metric, "item": i, "seed": s,
+         "value": float(v), "unit": ""}
+        for v, i, s in zip(values, names, seeds, strict=True)
+    ]  # fmt: skip
+
+
+TABLE = items.table([
+    *rows("SIREN", "psnr", SIREN, step=500), *rows("SPDER", "psnr", SPDER, step=500),
+    *rows("SIREN", "psnr", SIREN - 9, step=100), *rows("SPDER", "psnr", SIREN - 9.1, step=100),
+    *rows("ReLU", "psnr", SIREN - 20, step=500),
+    *rows("SIREN", "mse", [1e-3, 1e-2, 1e-3, 1e-2, 1e-3]),
+    *rows("SPDER", "mse", [1e-5, 1e-5, 1e-6, 1e-5, 1e-6]),
+    *rows("SPDER", "exact share", [1.0, 1.0, 0.2, 1.0, 1.0]),
+    *rows("", "error", [1e-12, 3e-12], names=["", ""], seeds=[0, 1]),
+    *rows("FINER", "diagonal", [3.0, 3.1, 3.0, 3.2, 3.1], k=1),
+    *rows("FINER", "diagonal", [7.0, 7.1, 7.0, 7.2, 7.1], k=5),
+    *rows("FINER", "diagonal", [30.0, 31, 30, 32, 31], k=10),
+])  # fmt: skip
+RUN = {"data": []}
+FULL = Measured("spder/a", TABLE, RUN, ())
+REDUCED = Measured("spder/a", TABLE, RUN, (Deviation("steps", 500, 5, models=("SPDER",)),))
+BASE = Statement("s-1", "spder", "1", "It is so.", "spder/a", "as said", "", 5, "")
+
+
+def decided(rule, record=FULL, **changes):
+    statement = dataclasses.replace(BASE, rule=rule, **changes)
+    return decide(statement, {record.id: record} if record else {})
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer"),
+    [
+        ('gap("psnr", "SPDER", "SIREN", step=500) > 5', "holds"),
+        ('gap("psnr", "SPDER", "SIREN", step="max") > 5', "holds"),
+        ('gap("psnr", "SPDER", "SIREN", step="min") > 5', "fails"),
+        ('gap("psnr", "SPDER", "SIREN", step=500) > 10.1', "undecided"),
+        ('gap("psnr", "SIREN", "SPDER", step=500) > -5', "fails"),
+        ('gap("psnr", "SIREN", "SPDER", step=500) < -5', "holds"),
+        ('5 < gap("psnr", "SPDER", "SIREN", step=500) < 20', "holds"),
+        ('5 < gap("psnr", "SPDER", "SIREN", step=500) < 10.1', "undecided"),
+        ('5 < gap("psnr", "SPDER", "SIREN", step=500) < 6', "fails"),
+        ('value("psnr", "ReLU") < 20 and value("psnr", "SIREN", step=500) > 20', "holds"),
+        ('value("psnr", "ReLU") > 20 or value("psnr", "SIREN", step=500) > 20', "holds"),
+        ('value("psnr", "ReLU") > 20 and value("psnr", "SIREN", step=500) > 20', "fails"),
+        ('value("psnr", "ReLU") > 12 and value("psnr", "SIREN", step=500) > 20', "undecided"),
+        ('ratio("mse", "SIREN", "SPDER") > 30', "holds"),
+        ('ratio("mse", "SIREN", "SPDER") > 1e5', "fails"),
+        ('lead("psnr", "SPDER", step=500) > 5', "holds"),
+        ('lead("psnr", "SIREN", step=500) > 5', "fails"),
+        ('lead("psnr", "SIREN", step=500, among=("ReLU",)) > 5', "holds"),
+        ('lead("mse", "SPDER", lower=True) > 1e-4', "undecided"),
+        ('every("psnr", "SPDER", "SIREN", step=500) > 8.9', "holds"),
+        ('every("psnr", "SPDER", "SIREN", step=500) > 9.1', "fails"),
+        ('every("mse", "SPDER", "SIREN", lower=True) > 0', "holds"),
+        ('fraction("exact share", "SPDER", above=0.99) > 0.2', "holds"),
+        ('fraction("exact share", "SPDER", above=0.99) > 0.5', "undecided"),
+        ('rise("diagonal", "FINER", over="k") > 0', "holds"),
+        ('rise("psnr", "SIREN", over="step") > 10', "fails"),
+        ('highest("psnr", step=500) < 50', "holds"),
+        ('lowest("psnr", step=500) > 50', "fails"),
+        ('value("ssim", "SPDER") > 0', "not measured"),
+        ('value("psnr", "tanh") > 0', "not measured"),
+        ('value("psnr", "SIREN", step=7) > 0', "not measured"),
+        ('value("psnr", "SIREN", width=7) > 0', "not measured"),
+        ('value("psnr", "ReLU", at="spder/b") < 99', "not measured"),
+        ("", "not measured"),
+    ],
+)
+def test_rules(rule, answer):
+    assert decided(rule).answer == answer
+
+
+def test_the_interval_is_the_paired_one():
+    over = stats.t.interval(
+        0.95, 4, loc=(SPDER - SIREN).mean(), scale=stats.sem(SPDER - SIREN)
+    )  # fmt: skip
+    (said,) = decided('gap("psnr", "SPDER", "SIREN", step=500) > 5').evidence
+    assert f"[{over[0]:.3g}, {over[1]:.3g}], n = 5" in said and "(asked: > 5)" in said
+
+
+def test_too_few_items_decide_nothing():
+    rule = 'highest("error") < 1e-10'
+    assert decided(rule).answer == "undecided"
+    assert decided(rule, least=2).answer == "holds"
+    assert decided('value("psnr", "ReLU") < 99', least=6).answer == "undecided"
+
+
+def test_reduced_settings_support_and_do_not_refute():
+    assert decided('gap("psnr", "SPDER", "SIREN", step=500) > 5', REDUCED).answer == (
+        "holds at reduced settings"
+    )
+    against = decided('gap("psnr", "SPDER", "SIREN", step=500) < 5', REDUCED)
+    assert against.answer == "undecided" and "reduced" in against.reason
+    assert decided('value("psnr", "ReLU") > 99', REDUCED).answer == "fails"  # not touched
+
+
+@pytest.mark.parametrize(
+    ("doubt", "good", "bad"),
+    [
+        ("the rival is untuned", "undecided", "undecided"),
+        ("holds: the rival is untuned", "undecided", "fails"),
+        ("fails: the stand-in is too strong", "holds", "undecided"),
+        ("rivals: untuned", "undecided", "undecided"),
+    ],
+)
+def test_doubts(doubt, good, bad):
+    found = decided('gap("psnr", "SPDER", "SIREN", step=500) > 5', doubt=doubt)
+    assert found.answer == good
+    if good == "undecided":
+        assert found.reason in doubt and not found.reason.startswith("holds")
+    assert decided('gap("psnr", "SPDER", "SIREN", step=500) < 5', doubt=doubt).answer == bad
+
+
+def test_without_a_record_nothing_is_measured():
+    assert decided('value("psnr", "ReLU") < 99', None).answer == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ('median("psnr") > 1', "one of value"),
+        ('value("psnr", "SIREN") > 1', "2 quantities"),
+        ('value("psnr", "ReLU")', "comparisons"),
+        ('value("psnr", "ReLU") == 3', "quantity > number"),
+        ("3 > 2", "quantity > number"),
+        ('value("psnr", open("x")) > 1', "numbers, texts"),
+        ('__import__("os").system("true") > 1', "one of value"),
+        ("value(", "not an expression"),
+    ],
+)
+def test_bad_rules_end_in_a_sentence(rule, said):
+    with pytest.raises(CompanionError, match=said):
+        decided(rule)
+
+
+def test_the_table_of_statements():
+    known = statements.statements()
+    assert len({s.id for s in known}) == len(known) >= 48
+    papers = {notebook.id for notebook in notebooks.discover()}
+    for statement in known:
+        assert set(statement.notebooks) <= papers, statement.id
+        assert statement.statement and statement.criterion and statement.section
+        decide(statement, {})
+    assert {s.paper for s in known} == {"siren", "spder", "finer", "implicit2", "insp"}
+
+
+def test_every_rule_can_be_read():
+    records = {
+        id: Measured(id, items.table([]), RUN, ())
+        for statement in statements.statements()
+        for id in statement.notebooks
+    }
+    assert {found.answer for found in statements.findings(records)} == {"not measured"}
+    assert paths.STATEMENTS.exists()
