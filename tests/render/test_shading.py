@@ -85,7 +85,7 @@ def test_what_lies_outside_the_picture_is_cut():
 
 def test_a_turntable_turns_once():
     vertices, faces = ball(2)
-    vertices = vertices + [0.2, 0, 0]
+    vertices = vertices + [0.2, 0, 0.1]
     frames = turntable(vertices, faces, frames=4, size=40, elevation=0)
     assert frames.shape == (4, 40, 40, 3) and frames.dtype == np.uint8
     for frame, azimuth in zip(frames, (0, 90, 180, 270), strict=True):
