@@ -109,6 +109,8 @@ def decide(statement: Statement, records: Mapping[str, Measured]) -> Finding:
         answer = reader.answer(ast.parse(statement.rule, mode="eval").body)
     except _Unmeasured as absent:
         return Finding(statement, NOT_MEASURED, tuple(reader.said), str(absent))
+    except _Ambiguous as several:
+        return Finding(statement, UNDECIDED, tuple(reader.said), str(several))
     except SyntaxError as error:
         raise CompanionError(f"{statement.id}: the rule is not an expression: {error}") from error
     answer, reason = _weighed(answer, statement.doubt, reduced=reader.reduced)
@@ -128,6 +130,10 @@ def _weighed(answer: str, doubt: str, *, reduced: bool) -> tuple[str, str]:
 
 class _Unmeasured(Exception):
     """A rule asks for what no record holds."""
+
+
+class _Ambiguous(Exception):
+    """A rule asks for one quantity where a record holds several."""
 
 
 @dataclass
@@ -211,9 +217,8 @@ class _Reader:
         rows = self.rows(metric, model, **wanted)
         found = len(list(items.groups(rows.assign(claim=""))))
         if found > 1:
-            raise CompanionError(
-                f"{self.statement.id}: {found} quantities are {metric}, {model}, {wanted}: "
-                "name more settings"
+            raise _Ambiguous(
+                f"the record holds {found} quantities that are {metric}, {model}, {wanted}"
             )
         return rows
 

@@ -74,13 +74,14 @@ def _summaries(folder: Path, table: Any) -> list[str]:
     if not (folder / store.SUMMARY).exists():
         return []
     old = pd.read_csv(folder / store.SUMMARY, dtype=dict.fromkeys(("claim", "model", "unit"), str))
-    keys = [name for name in old if name in table and name not in ("value", "unit", "seed")]
+    apart = ("value", "unit", "seed", "spread", "n")
+    keys = {name: name if name in table else "item" for name in old if name not in apart}
     missed = []
     for row in old.to_dict("records"):
         rows = table
-        for name in keys:
-            same = rows[name].astype(str).eq(str(row[name]))
-            empty = rows[name].isna() | rows[name].eq("")
+        for name, now in keys.items():  # what is an item now was a setting
+            same = rows[now].astype(str).eq(str(row[name]))
+            empty = rows[now].isna() | rows[now].eq("")
             rows = rows[empty if pd.isna(row[name]) else same]
         over = items.summary(rows) if len(rows) else None
         good = over is not None and math.isclose(over.mean, row["value"], rel_tol=1e-4)
