@@ -291,6 +291,8 @@ def _rise(
 ) -> Interval:
     """Paired difference between neighbouring values of a setting, where it is smallest."""
     rows = reader.rows(metric, model, **wanted)
+    if over not in rows:
+        raise _Unmeasured(f"{metric} is recorded without {over}")
     levels = [rows[rows[over].eq(level)] for level in sorted(rows[over].dropna().unique())]
     gaps = [items.paired(b, a) for a, b in zip(levels, levels[1:], strict=False)]
     if not gaps:

@@ -79,6 +79,7 @@ def decided(rule, record=FULL, **changes):
         ('fraction("exact share", "SPDER", above=0.99) > 0.5', "undecided"),
         ('rise("diagonal", "FINER", over="k") > 0', "holds"),
         ('rise("psnr", "SIREN", over="step") > 10', "fails"),
+        ('rise("psnr", "SIREN", over="revisit") > 10', "not measured"),
         ('highest("psnr", step=500) < 50', "holds"),
         ('lowest("psnr", step=500) > 50', "fails"),
         ('value("ssim", "SPDER") > 0', "not measured"),
