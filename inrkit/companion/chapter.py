@@ -37,7 +37,7 @@ def banner(record: Measured) -> str:
                 None,
                 [
                     f"**{what}**",
-                    f"{record.scale()} scale" if record.measures else "",
+                    _scale(record),
                     _spent(run),
                     _day(run["start"]),
                 ],
@@ -51,6 +51,14 @@ def banner(record: Measured) -> str:
         f"Download: {_downloads(id)}",
     ]
     return "\n\n".join((f":::{{div}} run-banner {run['profile']}", *filter(None, lines), ":::"))
+
+
+def _scale(record: Measured) -> str:
+    """The scale of the run; where deviations touch some models only, it says so."""
+    if not record.measures:
+        return ""
+    some = record.deviations and record.scale() != verdicts.REDUCED
+    return f"{record.scale()} scale" + (", reduced for some models" if some else "")
 
 
 def _sample(record: Measured) -> str:

@@ -57,7 +57,14 @@ from inrkit.fields.periodic import (
     ModulatedSIREN,
 )
 from inrkit.fields.radiance import RadianceField
-from inrkit.fields.stack import count_parameters, join, parameter_vectors, stack, unstack
+from inrkit.fields.stack import (
+    count_parameters,
+    join,
+    parameter_vectors,
+    seeded,
+    stack,
+    unstack,
+)
 
 __all__ = [
     "FINER",
@@ -123,6 +130,7 @@ __all__ = [
     "order_scales",
     "parameter_vectors",
     "polynomial",
+    "seeded",
     "siren_gradient",
     "sqrt_abs",
     "sqrt_relu",

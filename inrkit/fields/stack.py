@@ -1,6 +1,6 @@
 """Many fields of one architecture as one module, through leading axes of the parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 
 import torch
@@ -49,6 +49,20 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
             raise ValueError("stack needs models of one class with parameters of equal shapes")
     stacked = {name: torch.stack([t[name].detach() for t in named]) for name in named[0]}
     return _rebuild(models[0], stacked)
+
+
+def seeded(build: Callable[[], nn.Module], seeds: Iterable[int]) -> nn.Module:
+    """Networks of one kind as one module, each drawn from a seed of its own.
+
+    Args:
+        build: makes a network; called once a seed.
+        seeds: of PyTorch's generator.
+    """
+    models = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        models.append(build())
+    return stack(models)
 
 
 def unstack(model: nn.Module, index: int | slice) -> nn.Module:

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 
 from inrkit.training.code import Unhashable, joined, package
-from inrkit.training.digest import Hasher, digest
-
-__all__ = ["CheckpointError", "Kept", "digest", "load", "save"]
+from inrkit.training.digest import Hasher
 
 
 class CheckpointError(ValueError):

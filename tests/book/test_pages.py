@@ -61,7 +61,7 @@ def test_each_notebook_says_what_its_run_was(site, toc):
         (banner,) = soup.select(".run-banner")
         assert "Quick run" in banner.text
         if not id.startswith("beyond/"):
-            assert "reduced scale" in banner.text and banner.select("table.settings tr")
+            assert "reduced" in banner.text and banner.select("table.settings tr")
         assert "camera (1 of 16)" in banner.text
         assert len(banner.select("a.download")) == 3
         stored = (paths.NOTEBOOKS / f"{id}.ipynb").read_bytes()

@@ -58,7 +58,6 @@ def test_package_code_and_profiles(project):
     module.write_text("factor = 2")
     source = "from inrkit.calculus.test_only import factor\nrecord.add('mse', factor * steps)"
     path = project.notebook("spder/a", source)
-    (project.root / "inrkit/calculus/__init__.py").write_text("")
     path.with_name("a.smoke.yml").write_text("steps: 1\n")
     assert project.inrkit("run", "--profile", "smoke").exit_code == 0
     assert "2.0" in (project.record("spder/a", "smoke") / "metrics.csv").read_text()

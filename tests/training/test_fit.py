@@ -173,7 +173,8 @@ def test_the_seconds_of_all_parts_count(tmp_path, stop_after, monkeypatch):
         assert fit(model(), problem(), **settings).seconds == second.seconds  # taken up
 
 
-def test_a_fit_of_which_nobody_told_the_origin():
+def test_a_fit_of_which_nobody_told_the_origin(monkeypatch):
+    monkeypatch.delenv("INRKIT_ORIGIN", raising=False)
     fit(model(), problem(), steps=2, progress=False, name="alone")
     (entry,) = [entry for entry in journal.fits() if entry["name"] == "alone"]
     assert entry["seconds"] == entry["seconds_here"]
