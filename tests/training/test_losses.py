@@ -173,7 +173,7 @@ def test_clipping_is_pytorchs():
 
 
 def test_a_checkpoints_name_sees_all_that_a_loss_holds():
-    from inrkit.training.checkpoint import digest
+    from inrkit.training.digest import digest
 
     def sums(weight=1.0, end=5.0, size=10, value=0.0):
         data = Regression(points(4), torch.full((4, 1), value, dtype=torch.float64))
