@@ -57,15 +57,17 @@ book: install  ## train the networks (quick profile), then build the book
 # so that none is locked; elsewhere this one does, where it can be had.
 TRITON := triton==3.9.0
 
+SHARED := -n auto --maxprocesses 4 --dist loadgroup  # tests over the cores
+
 test: install  ## style and tests
 	@if [ "$$(uname -sm)" = "Linux x86_64" ] && ! $(BIN)/python -c 'import triton' 2>/dev/null; then \
 	    echo "Installing $(TRITON) for the tests of the GPU kernels"; \
 	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TRITON); fi
 	@$(BIN)/python -m ruff check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 tries: install  ## every "Try this" of every notebook (make test tries a few)
-	@INRKIT_TRIES=all $(BIN)/python -m pytest -n auto --dist loadgroup tests/notebooks/test_tries.py
+	@INRKIT_TRIES=all $(BIN)/python -m pytest $(SHARED) tests/notebooks/test_tries.py
 
 lab: install  ## the notebooks in JupyterLab
 	@$(BIN)/python -m inrkit lab

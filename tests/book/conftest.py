@@ -34,6 +34,13 @@ QUIET = (
 )
 
 
+def pytest_collection_modifyitems(items):
+    """The book is built once, by one of several processes."""
+    for item in items:
+        if "book" in item.path.parts[-2:]:
+            item.add_marker(pytest.mark.xdist_group("book"))
+
+
 @pytest.fixture(scope="session")
 def toc():
     return yaml.safe_load((paths.BOOK / "_toc.yml").read_text(encoding="utf-8"))
