@@ -13,15 +13,25 @@ from nbformat.v4 import new_markdown_cell, new_output
 from inrkit.companion import claims, verdicts
 from inrkit.companion.kernels import INJECTED
 from inrkit.companion.measured import Answers, Measured, judge
+from inrkit.companion.notebooks import select
 from inrkit.companion.records import DIGEST
 from inrkit.companion.store import METRICS, RUN
 
 NBSP = "\u00a0"  # keeps a number and its unit on one line
+CHANGED = (
+    "The chapter's code has changed since this run: code, words and figures below are those of the "
+    "run, its table of claims is computed by today's rules."
+)
 TABLE = "record.verdicts()"  # a cell whose output is computed when the book is built
 
 
-def banner(record: Measured) -> str:
-    """What the run of a notebook was, as MyST, for the top of its page."""
+def banner(record: Measured, changed: bool = False) -> str:
+    """What the run of a notebook was, as MyST, for the top of its page.
+
+    Args:
+        record: of the run.
+        changed: whether the notebook's code is another by now.
+    """
     id, run = record.id, record.run
     what = {
         "paper": "Recorded run with the paper profile",
@@ -46,6 +56,7 @@ def banner(record: Measured) -> str:
         " · ".join(filter(None, machine)),
         _sample(record),
         _earlier(run),
+        CHANGED if changed else "",
         "Remarks: " + "; ".join(run["notes"]) if run["notes"] else "",
         _differences(record) if record.measures else "",
         f"Download: {_downloads(id)}",
@@ -174,6 +185,7 @@ def notebook(content: nbformat.NotebookNode, record: Measured) -> None:
     computed anew from the record, as the scorecard is; cells that recorded a number get an anchor.
     """
     parameters, cells = record.run["parameters"], []
+    changed = _code(content) != _code(select([record.id])[0].content)
     recorded = set(record.run.get("cells", {}).values())
     for cell in content.cells:
         tags = cell.metadata.setdefault("tags", [])
@@ -190,8 +202,14 @@ def notebook(content: nbformat.NotebookNode, record: Measured) -> None:
                 cell.outputs = [new_output("display_data", data={"text/html": claimed(record)})]
         cells.append(cell)
     title, _, rest = cells[0].source.partition("\n")
-    cells[0].source = f"{title}\n\n{banner(record)}\n\n{rest}"
+    cells[0].source = f"{title}\n\n{banner(record, changed)}\n\n{rest}"
     content.cells = cells
+
+
+def _code(content: nbformat.NotebookNode) -> list[str]:
+    """The code of a notebook as it is stored, executed or not."""
+    cells = (cell for cell in content.cells if cell.cell_type == "code")
+    return [cell.source for cell in cells if INJECTED not in cell.metadata.get("tags", [])]
 
 
 def as_ran(source: str, parameters: Mapping[str, Any]) -> str:

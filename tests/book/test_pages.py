@@ -2,11 +2,12 @@
 
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from inrkit import paths
-from inrkit.companion import book, chapter, items, pages, statements
+from inrkit.companion import book, chapter, items, measured, pages, statements
 from inrkit.companion.errors import CompanionError
 from inrkit.companion.measured import Measured
 from inrkit.companion.statements import Finding, Statement
@@ -141,6 +142,19 @@ def test_a_banner_names_every_deviation_and_what_n_is():
     assert "items: 2 · seeds: 0 to 1, 3" in banner and "reduced scale" in banner
     plain = chapter.banner(seen(rows))
     assert "All settings are the paper's" in plain and "full scale" in plain
+
+
+def test_a_page_says_that_its_chapter_has_changed(tmp_path, monkeypatch, stand_in):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    folder = stand_in("siren/wave")
+    content = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    record = measured.read("siren/wave", folder)
+    chapter.notebook(content, record)
+    assert chapter.CHANGED not in content.cells[0].source
+    content = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    content.cells[-2].source += "\nprint()"
+    chapter.notebook(content, record)
+    assert chapter.CHANGED in content.cells[0].source
 
 
 def test_the_parameters_cell_shows_what_ran():
