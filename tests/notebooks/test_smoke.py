@@ -1,9 +1,9 @@
-"""Every notebook runs in the smoke profile and writes every number that it promises."""
+"""Every notebook runs in the smoke profile and writes every number that it and rules promise."""
 
 import pytest
 
 from inrkit import paths
-from inrkit.companion import notebooks, runner, store, verify
+from inrkit.companion import measured, notebooks, runner, statements, store, verify
 
 
 @pytest.mark.parametrize("id", [notebook.id for notebook in notebooks.discover()])
@@ -14,6 +14,12 @@ def test_runs_and_records(id, tmp_path, monkeypatch):
     assert verify.problems(outcome.folder, id) == []
     promised = store.read_run(outcome.folder)["metrics"]
     assert promised and set(promised) == set(store.read_metrics(outcome.folder)["metric"])
+
+    for statement in statements.statements():
+        if statement.rule and statement.notebooks == [id]:
+            found = statements.decide(statement, {id: measured.read(id, outcome.folder)})
+            assert found.answer != statements.NOT_MEASURED, (statement.id, found.reason)
+            assert "the record holds" not in found.reason, (statement.id, found.reason)
 
 
 @pytest.mark.parametrize("notebook", notebooks.discover(), ids=lambda notebook: notebook.id)
