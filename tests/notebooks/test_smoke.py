@@ -5,6 +5,8 @@ import pytest
 from inrkit import paths
 from inrkit.companion import measured, notebooks, runner, statements, store, verify
 
+OWN_DATA = {"insp-N6", "insp-N7", "siren-S12"}  # ask for data sets that only the paper profile has
+
 
 @pytest.mark.parametrize("id", [notebook.id for notebook in notebooks.discover()])
 def test_runs_and_records(id, tmp_path, monkeypatch):
@@ -16,7 +18,7 @@ def test_runs_and_records(id, tmp_path, monkeypatch):
     assert promised and set(promised) == set(store.read_metrics(outcome.folder)["metric"])
 
     for statement in statements.statements():
-        if statement.rule and statement.notebooks == [id]:
+        if statement.rule and statement.notebooks == [id] and statement.id not in OWN_DATA:
             found = statements.decide(statement, {id: measured.read(id, outcome.folder)})
             assert found.answer != statements.NOT_MEASURED, (statement.id, found.reason)
             assert "the record holds" not in found.reason, (statement.id, found.reason)
