@@ -1,0 +1,458 @@
+"""Fields as people write them, against autograd at each point alone, in double precision."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
+
+from inrkit.calculus import gradient, hessian, laplacian, partials, second_order
+
+torch.manual_seed(0)
+W = torch.randn(2, 6, dtype=torch.float64)
+V = torch.randn(6, 3, dtype=torch.float64)
+B = torch.randn(6, dtype=torch.float64)
+
+
+def dense(*widths, between=nn.Tanh):
+    torch.manual_seed(len(widths))
+    layers = []
+    for i, o in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(i, o), between()]
+    return nn.Sequential(*layers[:-1]).double()
+
+
+class Net(nn.Module):
+    """A hidden layer, something, a second one."""
+
+    def __init__(self, between, width=6):
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.last = nn.Linear(2, width).double(), nn.Linear(width, 2).double()
+        self.between = between.double() if isinstance(between, nn.Module) else between
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x)))
+
+
+class Cube(torch.autograd.Function):
+    """x^3 with half of its slope."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 1.5 * x**2 * grad
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return -grad
+
+
+def inplace(name, *args, **kwargs):
+    """A hidden layer changed in place, as a statement."""
+
+    def change(h):
+        h = torch.sin(h)
+        getattr(h, name)(*args, **kwargs)
+        return h
+
+    return change
+
+
+def statement(change):
+    def between(h):
+        h = torch.sin(h)
+        change(h)
+        return h
+
+    return between
+
+
+def residual(h):
+    """A rectifier in place below a residual."""
+    g = h * 2
+    y = nn.ReLU(inplace=True)(g)
+    return y + torch.sin(g)
+
+
+def safe_sinc(x):
+    zero = x == 0
+    return torch.where(zero, torch.ones_like(x), torch.sin(x) / torch.where(zero, 1.0, x))
+
+
+def item_assignment(h):
+    out = torch.sin(h)
+    out[..., 0] = h[..., 1] ** 2
+    return out
+
+
+def into_a_buffer(x):
+    out = torch.zeros(*x.shape[:-1], 3, dtype=x.dtype)
+    out[..., 0] = torch.sin(x[..., 0])
+    out[..., 1:] = x**2
+    return out
+
+
+def of_a_view(h):
+    h = torch.sin(h)
+    view = h[..., :3]
+    view *= 2
+    return h
+
+
+def constant_scale(x):
+    with torch.no_grad():
+        scale = x.abs() + 1
+    return torch.sin(scale * x)
+
+
+def partly_frozen(h):
+    with torch.no_grad():
+        gate = torch.sigmoid(h)
+    return gate * torch.sin(h) + h.detach() * h
+
+
+def branches(h):
+    if isinstance(h, torch.Tensor) and torch.is_tensor(h) and h.requires_grad:
+        return torch.sin(h)
+    return h * 0
+
+
+def loops(x):
+    return torch.stack([torch.stack([row[0] * row[1], row.sum()]) for row in x])
+
+
+def by_columns(x):
+    a, b = x.unbind(-1)
+    return torch.stack((a * b, a - b**2), dim=-1)
+
+
+def advanced(x):
+    h = (x.unsqueeze(-1) * torch.arange(1, 4, dtype=x.dtype)).unsqueeze(-2)  # (n, 2, 1, 3)
+    return torch.sin(h)[:, [0, 1, 1], :, [0, 2, 1]].movedim(0, 1).flatten(1)  # separated indices
+
+
+def attention(h):
+    q = h.unflatten(-1, (3, 2))
+    return functional.scaled_dot_product_attention(torch.sin(q), q, q).flatten(-2)
+
+
+def quarter_turns(h):
+    return torch.fft.fft(torch.sin(h)).abs()
+
+
+def wavelet(x):
+    z = torch.exp(1j * 3 * x - (x * 2) ** 2)
+    return torch.cat([z.real, z.imag, (z * z.conj()).real], -1)
+
+
+def spherical(x):
+    r = x.norm(dim=-1, keepdim=True)
+    return torch.cat([r, x / r, torch.atan2(x[..., 1:], x[..., :1])], -1)
+
+
+def blob(x):
+    return torch.maximum(1 - x.norm(dim=-1, keepdim=True), 0.3 * x[..., :1])
+
+
+def scan(h):
+    return torch.cumsum(torch.sin(h), dim=-1)
+
+
+def hashed(x):
+    cell = (x * 4).floor().long()
+    table = torch.linspace(-1, 1, 64, dtype=x.dtype)
+    t = x * 4 - torch.floor(x * 4)
+    corner = lambda dx, dy: table[(cell[..., 0] + dx + 5 * (cell[..., 1] + dy)) % 64]  # noqa: E731
+    u, v = t[..., 0], t[..., 1]
+    value = corner(0, 0) * (1 - u) * (1 - v) + corner(1, 0) * u * (1 - v)
+    return (value + corner(0, 1) * (1 - u) * v + corner(1, 1) * u * v).unsqueeze(-1)
+
+
+def sampled(x):
+    picture = torch.linspace(-1, 1, 25, dtype=x.dtype).reshape(1, 1, 5, 5) ** 2
+    return functional.grid_sample(picture, x.view(1, 1, -1, 2), align_corners=True)[0, 0].mT
+
+
+def gru(x):
+    torch.manual_seed(3)
+    cell = nn.GRU(1, 3, batch_first=True).double()
+    return cell(x.unsqueeze(-1))[0].flatten(-2)
+
+
+def attentive(x):
+    torch.manual_seed(3)
+    layer = nn.MultiheadAttention(4, 2, batch_first=True).double()
+    h = x.unsqueeze(-1) * torch.arange(1, 5, dtype=x.dtype)
+    return layer(h, h, h)[0].flatten(-2)
+
+
+def encoder(x):
+    torch.manual_seed(3)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True).double()
+    h = x.unsqueeze(-1) * torch.arange(1, 5, dtype=x.dtype)
+    return layer(h).flatten(-2)
+
+
+def convolved(h):
+    kernel = torch.tensor([[[1.0, -2.0, 0.5]]], dtype=h.dtype)
+    return functional.conv1d(torch.sin(h).unsqueeze(1), kernel, padding=1).squeeze(1)
+
+
+def kinds_of_maximum(h):
+    return h * torch.cat([h.max(-1, keepdim=True).values, h.min(dim=-1)[0].unsqueeze(-1)] * 3, -1)
+
+
+weight_normed = partial(nn.utils.parametrizations.weight_norm, nn.Linear(6, 6).double())
+BETWEEN = {  # what stands between two layers
+    "tanh": nn.Tanh(),
+    "gelu": nn.GELU(),
+    "gelu, tanh": nn.GELU("tanh"),
+    "silu": nn.SiLU(),
+    "mish": nn.Mish(),
+    "elu in place": nn.ELU(inplace=True),
+    "celu": nn.CELU(),
+    "softplus": nn.Softplus(3.0),
+    "softsign": nn.Softsign(),
+    "leaky": nn.LeakyReLU(0.1),
+    "relu in place": nn.ReLU(inplace=True),
+    "relu6": nn.ReLU6(),
+    "hardtanh": nn.Hardtanh(-0.5, 0.4),
+    "prelu": nn.PReLU(),
+    "logsigmoid": nn.LogSigmoid(),
+    "tanhshrink": nn.Tanhshrink(),
+    "softmax": nn.Softmax(-1),
+    "log softmax": nn.LogSoftmax(-1),
+    "layer norm": nn.LayerNorm(6),
+    "rms norm": nn.RMSNorm(6),
+    "group norm": nn.GroupNorm(2, 6),
+    "batch norm in eval": nn.BatchNorm1d(6).eval(),
+    "dropout in eval": nn.Dropout(0.5).eval(),
+    "identity": nn.Identity(),
+    "glu": lambda h: functional.glu(torch.cat([h, torch.sin(h)], -1)),
+    "normalized": lambda h: functional.normalize(h, dim=-1),
+    "cosine similarity": lambda h: functional.cosine_similarity(h, B, dim=-1)[..., None] * h,
+    "relu_": statement(torch.relu_),
+    "F.relu in place": statement(partial(functional.relu, inplace=True)),
+    "F.relu in place, by position": statement(lambda h: functional.relu(h, True)),
+    "F.silu in place": statement(partial(functional.silu, inplace=True)),
+    "sin_": inplace("sin_"),
+    "mul_": inplace("mul_", 3.0),
+    "add_ a tensor": inplace("add_", B),
+    "clamp_": inplace("clamp_", -0.3, 0.3),
+    "pow_": inplace("pow_", 2),
+    "neg_": inplace("neg_"),
+    "exp_": inplace("exp_"),
+    "masked_fill_": lambda h: torch.sin(h).masked_fill_(h > 0, 2.0),
+    "zero_": lambda h: h + torch.sin(h).zero_(),
+    "copy_": lambda h: torch.sin(h).copy_(h**2),
+    "t_": lambda h: torch.sin(h).t_().t(),
+    "unsqueeze_": lambda h: torch.sin(h).unsqueeze_(0)[0],
+    "residual in place": residual,
+    "assignment": item_assignment,
+    "a view in place": of_a_view,
+    "partly frozen": partly_frozen,
+    "isinstance": branches,
+    "attention's kernel": attention,
+    "conv1d": convolved,
+    "cumsum": scan,
+    "max, min": kinds_of_maximum,
+    "fft": quarter_turns,
+    "einsum": lambda h: torch.einsum("ni,ij->nj", torch.sin(h), V @ V.T),
+    "einsum of two": lambda h: torch.einsum("ni,nj->nij", h, torch.sin(h))[:, :2, :3].flatten(1),
+    "bilinear": lambda h: functional.bilinear(h, torch.sin(h), torch.ones(6, 6, 6).double()),
+    "chunks": lambda h: torch.cat([h.chunk(2, -1)[1], torch.sin(h).split(3, dim=-1)[0]], -1),
+    "sorted": lambda h: torch.sort(h, -1).values * h,
+    "top": lambda h: h * torch.topk(h, 2, dim=-1).values.sum(-1, keepdim=True),
+    "gather": lambda h: torch.gather(torch.sin(h), -1, torch.zeros(len(h), 6, dtype=torch.int64)),
+    "logsumexp": lambda h: h + torch.logsumexp(h, -1, keepdim=True),
+    "std": lambda h: h / h.std(-1, keepdim=True),
+    "var": lambda h: h * h.var(-1, keepdim=True),
+    "checkpoint": lambda h: checkpoint(torch.sin, h, use_reentrant=False),
+    "own function": Cube.apply,
+    "own function, identity": lambda h: Reversed.apply(torch.sin(h)) + h**2,
+    "hypot": lambda h: torch.hypot(h, 1 + h**2),
+    "erf": lambda h: torch.erf(h) + torch.special.expit(h) + torch.tan(0.3 * h),
+    "sinh": lambda h: torch.sinh(h) / torch.cosh(h) + torch.asinh(h) + torch.special.i0(h),
+    "rsqrt": lambda h: torch.rsqrt(1 + h**2) + (1 + h**2).log2() + torch.expm1(h),
+    "lerp": lambda h: torch.lerp(h, torch.sin(h), 0.3) + torch.addcmul(h, h, B, value=2),
+    "autocast off": lambda h: torch.sin(h).type(torch.float64),
+    "weight norm": weight_normed(),
+    "spectral norm": nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6).double()).eval(),
+    "sequential": nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6)),
+    "nested lambda": lambda h: (lambda g: g * h)(torch.sin(h)),
+    "vmap": lambda h: torch.vmap(lambda row: torch.sin(row) * row.sum())(h),
+}
+METHODS = {  # what people do with coordinates
+    "x.clamp": lambda x: x.clamp(-0.4, 0.4) ** 2,
+    "x.clamp(min)": lambda x: x.clamp(min=0.1) ** 2,
+    "x.to": lambda x: torch.sin(x.to(torch.float64)),
+    "x.to a device": lambda x: torch.sin(x.to("cpu")),
+    "x.float": lambda x: torch.sin(x.double()) * x,
+    "x.clone": lambda x: x.clone() * x,
+    "x.T": lambda x: (x.T * torch.arange(1, 3, dtype=x.dtype)[:, None]).T ** 2,
+    "x.mT": lambda x: torch.sin(x.mT).mT,
+    "x.t": lambda x: torch.sin(x.t()).t(),
+    "x.permute": lambda x: torch.sin(x.permute(1, 0)).permute(1, 0),
+    "x.chunk": lambda x: torch.cat(x.chunk(2, dim=-1)[::-1], -1) * x,
+    "x.split": lambda x: x.split(1, dim=-1)[0] * x,
+    "x.norm": lambda x: x.norm(dim=-1, keepdim=True),
+    "x.norm of one": lambda x: x.norm(p=1, dim=-1, keepdim=True) * x,
+    "x.max": lambda x: x.max(dim=-1, keepdim=True)[0] * x,
+    "x.repeat": lambda x: torch.sin(x.repeat(1, 3) * W[0]),
+    "x.dim": lambda x: x ** x.dim(),
+    "x.size": lambda x: x.reshape(x.size(0), x.size(-1)) ** 3 / x.shape[1] / len(x.shape),
+    "W @ x": lambda x: (W.T @ x.T).T ** 2,
+    "W @ x, by point": lambda x: (W.T @ x.unsqueeze(-1)).squeeze(-1) ** 2,
+    "x @ v": lambda x: torch.sin(x @ W[:, 0]).unsqueeze(-1),
+    "mv": lambda x: torch.mv(torch.sin(x), W[:, 1]).unsqueeze(-1),
+    "outer products": lambda x: (x.unsqueeze(-1) @ x.unsqueeze(-2)).flatten(1),
+    "2**x": lambda x: 2**x,
+    "tensor**x": lambda x: torch.tensor([2.0, 3.0]).double() ** x,
+    "x**x": lambda x: (x + 2) ** x,
+    "x**tensor": lambda x: x ** torch.tensor([2.0, 3.0]).double(),
+    "x**0.5": lambda x: (x + 2) ** 0.5 * (x + 2).pow(-1.5),
+    "x % 1": lambda x: (x % 0.7) ** 2 + torch.fmod(x, 0.3) + torch.remainder(x, 0.9),
+    "x % y": lambda x: (x + 2) % torch.tensor([0.3, 0.7]).double(),
+    "x == 0": lambda x: torch.where(x == 0, 1.0, x**3),
+    "x != 0": lambda x: (x != 0) * x**2,
+    "safe sinc": safe_sinc,
+    "torch.sinc": lambda x: torch.sinc(x),
+    "x > y": lambda x: torch.where(x[..., :1] > x[..., 1:], x**2, torch.sin(x)),
+    "assignment into a buffer": into_a_buffer,
+    "+=": lambda x: exec_statement(x),
+    "NumPy scalars": lambda x: np.float64(2.0) * torch.sin(x * np.float32(3)) / np.float64(3),
+    "NumPy pi": lambda x: np.pi * x + np.sin(0.3) * x**2,
+    "NumPy array": lambda x: torch.sin(x) * torch.as_tensor(np.array([1.0, 2.0])),
+    "constant scale": constant_scale,
+    "loops": loops,
+    "unbind": by_columns,
+    "stack": lambda x: torch.stack([x, x**2, torch.sin(x)], dim=1).flatten(1),
+    "stack with a constant": lambda x: torch.stack([x, torch.ones_like(x)], -1).prod(-1) * x,
+    "hstack": lambda x: torch.hstack([x, x**2]),
+    "column_stack": lambda x: torch.column_stack([x, x[:, 0] ** 2]),
+    "advanced indices": advanced,
+    "masks": lambda x: torch.where(x > 0, x, 0.1 * x) * (x > 0).double() + x.sign() * x,
+    "complex": wavelet,
+    "polar": lambda x: torch.view_as_real(torch.polar(x[..., 0] + 3, x[..., 1])),
+    "radius, angle": spherical,
+    "union": blob,
+    "multilinear cells": hashed,
+    "grid_sample": sampled,
+    "GRU": gru,
+    "attention": attentive,
+    "encoder layer": encoder,
+    "constant": lambda x: torch.full((len(x), 2), 3.0, dtype=x.dtype),
+    "constant, expanded": lambda x: torch.zeros(1, 1, dtype=x.dtype).expand(len(x), 1),
+    "one coordinate": lambda x: torch.sin(x[:, :1]),
+    "bare": torch.sin,
+    "identity": lambda x: x,
+    "polynomial": lambda x: x[..., :1] ** 3 * x[..., 1:] - 2 * x[..., 1:] ** 2,
+    "pieces": lambda x: torch.cat([torch.sin(x), torch.zeros_like(x), x.new_ones(len(x), 1)], -1),
+    "floor": lambda x: torch.sin(x - x.floor()) + x.round() * x,
+    "masked_fill": lambda x: (x**2).masked_fill(x > 0.3, 0.0),
+    "sum of all axes but points": lambda x: (x[:, :, None] * x[:, None]).sum((1, 2))[:, None],
+    "item": lambda x: x * x.detach().abs().max().clamp(min=1, max=1).item(),
+    "cross": lambda x: torch.linalg.cross(
+        functional.pad(x, (0, 1)), torch.tensor([1.0, 2.0, 3.0]).double().expand(len(x), 3)
+    )
+    ** 2,
+    "pad": lambda x: functional.pad(torch.sin(x), (1, 1), value=2.0) ** 2,
+    "roll, flip": lambda x: x.roll(1, -1) * x.flip(-1) * x,
+    "nan_to_num": lambda x: torch.nan_to_num(torch.sin(x)),
+    "squares": lambda x: torch.square(x).sqrt() * torch.reciprocal(x + 3),
+    "log": lambda x: torch.log(x + 2) + torch.log1p(x + 1) + torch.logaddexp(x, 2 * x),
+    "inverse sines": lambda x: torch.asin(0.5 * x) + torch.acos(0.3 * x) + torch.arctan(x),
+    "matrix exponential": lambda x: torch.linalg.matrix_exp(
+        x[:, None, :] * torch.ones(2, 2).double()
+    ).flatten(1),
+    "solve": lambda x: torch.linalg.solve(
+        torch.eye(2).double() + 0.1 * x[:, :, None] * x[:, None], x
+    ),
+    "addmm": lambda x: torch.addmm(B, torch.sin(x), W),
+    "linear in both": lambda x: functional.linear(torch.sin(x), W.T, B) ** 2,
+    "interpolated": lambda x: torch.nn.functional.interpolate(x[:, None], size=4)[:, 0] ** 2,
+    "dict inside": lambda x: {"y": torch.sin(x)}["y"],
+}
+
+
+def exec_statement(x):
+    y = x * 2
+    y += x**2
+    y -= 1
+    y *= 3
+    y /= 3
+    return y
+
+
+FIELDS = {**METHODS, **{f"between: {k}": Net(v) for k, v in BETWEEN.items()}}
+FIELDS["traced"] = torch.jit.trace(dense(2, 6, 2), torch.rand(3, 2).double(), check_trace=False)
+FIELDS["scripted"] = torch.jit.script(dense(2, 6, 2))
+FIELDS["traced inside"] = Net(torch.jit.trace(dense(6, 5, 6), torch.rand(3, 6).double()))
+FIELDS["bound method"] = Net(torch.sin).forward
+FIELDS["partial"] = partial(functional.linear, weight=W.T)
+
+
+@sdpa_kernel(SDPBackend.MATH)  # the others have no second derivatives
+def at_each_point(field, x):
+    """Values, gradients and Hessians, one point, one channel at a time."""
+    values, slopes, bends = [], [], []
+    for point in x:
+        p = point.clone().requires_grad_()
+        value = field((p * 1.0)[None])[0]
+        rows, blocks = [], []
+        for v in value:
+            first = grad(v, p)
+            rows.append(first)
+            blocks.append(torch.stack([grad(s, p) for s in first]))
+        values.append(value.detach())
+        slopes.append(torch.stack(rows).detach())
+        bends.append(torch.stack(blocks).detach())
+    return tuple(map(torch.stack, (values, slopes, bends)))
+
+
+def grad(y, x):
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    (slope,) = torch.autograd.grad(y, x, create_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if slope is None else slope
+
+
+@pytest.mark.parametrize("graph", [True, False], ids=["gradients on", "off"])
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_operator_is_autograd_at_each_point(name, graph):
+    field = FIELDS[name]
+    torch.manual_seed(7)
+    x = 2 * torch.rand(5, 2, dtype=torch.float64) - 1
+    values, slopes, bends = at_each_point(field, x)
+    pure = bends.diagonal(dim1=-2, dim2=-1)
+    with torch.set_grad_enabled(graph), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {
+            "gradient": (gradient(field, x), (values, slopes)),
+            "hessian": ((hessian(field, x),), (bends,)),
+            "laplacian": ((laplacian(field, x),), (pure.sum(-1),)),
+            "second order": (second_order(field, x), (values, slopes, pure)),
+            "values": ((partials(field, x, 0).values[0],), (values,)),
+        }
+    for operator, (ours, theirs) in found.items():
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.shape == b.shape, operator
+            assert torch.allclose(a, b, rtol=1e-8, atol=1e-8), (operator, (a - b).abs().max())
+            assert graph or not a.requires_grad
