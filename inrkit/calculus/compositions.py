@@ -177,16 +177,17 @@ def _extreme(function, of_two, x, dim, keepdim):
 
 
 @rule("linalg_vector_norm", "vector_norm", "norm")
-def _norm(x, ord=2, dim=None, keepdim=False, *, p=2):
-    axes = [dim] if isinstance(dim, int) else dim
-    if ord not in (2, "fro") or p not in (2, "fro", None) or not axes or len(axes) > 1:
+def _norm(x, ord=2, dim=None, keepdim=False, *, p="fro", dtype=None, out=None):
+    euclidean = ord in (2, "fro", None) and p in (2, "fro", None)
+    along_one = isinstance(dim, int) or (dim is not None and len(dim) == 1)
+    if not (euclidean and along_one) or dtype is not None or out is not None:
         raise UnknownOperation("there is a Taylor rule for the Euclidean length along an axis only")
     return (x * x).sum(dim, keepdim=keepdim).sqrt()
 
 
 @rule("normalize")
-def _normalize(x, p=2.0, dim=1, eps=1e-12):
-    return x / _norm(x, p, dim, True).clamp(min=eps)
+def _normalize(x, p=2.0, dim=1, eps=1e-12, out=None):
+    return x / _norm(x, p=p, dim=dim, keepdim=True).clamp(min=eps)
 
 
 @rule("softmax")

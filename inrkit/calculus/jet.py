@@ -132,9 +132,14 @@ VIEWS: set[Callable] = set()  # functions whose result shares memory with their 
 OWNERS = torch, Tensor, functional, torch.special, torch.linalg, torch.fft
 
 
-def functions(name: str, forms: tuple[str, ...] = ("{}", "__{}__")) -> set[Callable]:
-    """PyTorch's functions, methods and attributes of a name, wherever they are."""
-    found = [getattr(owner, form.format(name), None) for owner in OWNERS for form in forms]
+def functions(names: str, forms: tuple[str, ...] = ("{}", "__{}__")) -> set[Callable]:
+    """PyTorch's functions, methods and attributes of these names, wherever they are."""
+    found = [
+        getattr(owner, form.format(name), None)
+        for name in names.split()
+        for owner in OWNERS
+        for form in forms
+    ]
     return {f for x in found if callable(f := x if callable(x) else getattr(x, "__get__", None))}
 
 
@@ -239,11 +244,9 @@ def trace(field: Callable[[Tensor], Tensor], jet: Jet) -> Jet:
     inner = _state.graph is not None and torch.is_grad_enabled()
     _state.graph = _state.graph if inner else torch.is_grad_enabled()
     _state.ruling, _state.unknown = False, None
-    compiling = torch.compiler.is_compiling()
-    stance = nullcontext() if compiling else torch.compiler.set_stance("force_eager")
     try:
         # with gradients on, so that a model that switches them off is noticed
-        with torch.enable_grad(), stance:
+        with torch.enable_grad():
             result = field(jet)
     except Exception as error:
         unknown = _state.unknown

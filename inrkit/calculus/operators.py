@@ -15,8 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from inrkit.calculus.guard import (
     Field,
     check_connected,
-    checked_coords,
     checked_shape,
+    dimensions,
     trusted,
     warn_of_detour,
 )
@@ -58,11 +58,10 @@ def partials(field: Field, coords: Tensor, order: int) -> Partials:
         coords: points, ``(*signals, n, d)``.
         order: largest total degree K; there are :math:`\binom{d + K}{K}` partials, value included.
     """
-    return _partials(field, coords, total_degree(coords.shape[-1], order))
+    return _partials(field, coords, total_degree(dimensions(coords), order))
 
 
 def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
-    checked_coords(coords)
     evaluate = _evaluate
     if truncation.order and not trusted(field, coords, _by_jets, nested_autograd, truncation.order):
         warn_of_detour("Taylor series disagree with autograd on this field")
@@ -148,9 +147,7 @@ def nested_autograd(field: Field, coords: Tensor, indices: tuple[MultiIndex, ...
 def _connected(value: Tensor, x: Tensor) -> bool:
     if not value.requires_grad:
         return False
-    (slope,) = torch.autograd.grad(
-        value.real.sum(), x, retain_graph=True, allow_unused=True
-    )
+    (slope,) = torch.autograd.grad(value.real.sum(), x, retain_graph=True, allow_unused=True)
     return slope is not None
 
 
@@ -174,16 +171,15 @@ def gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         values ``(*signals, n, c)`` and gradients ``(*signals, n, c, d)``.
     """
+    d = dimensions(coords)
     if torch.is_grad_enabled():
         return _reverse_gradient(field, coords)
-    d = coords.shape[-1]
     p = _partials(field, coords, along_axes(d, 1))
     return p.values[0], torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
 
 
 @sdpa_kernel(SDPBackend.MATH)
 def _reverse_gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
-    checked_coords(coords)
     trusted(field, coords, _by_jets, nested_autograd, 0)
     with torch.no_grad():
         one = coords[..., :1, :]
@@ -221,7 +217,7 @@ def divergence(field: Field, coords: Tensor) -> Tensor:
 
 def laplacian(field: Field, coords: Tensor) -> Tensor:
     r"""Laplacian :math:`\sum_i \partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c)``."""
-    return hessian_trace(field, coords, [1.0] * coords.shape[-1])[-1]
+    return hessian_trace(field, coords, [1.0] * dimensions(coords))[-1]
 
 
 def hessian_trace(
@@ -241,7 +237,7 @@ def hessian_trace(
         values ``(*signals, n, c)``, gradients ``(*signals, n, c, d)`` and sums
         ``(*signals, n, c)``.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     if len(weights) != d:
         raise ValueError(f"{d} coordinates need as many weights, got {len(weights)}")
     p = _partials(field, coords, traced(tuple(map(float, weights))))
@@ -255,7 +251,7 @@ def second_order(field: Field, coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         values ``(*signals, n, c)``, :math:`\partial \Phi_c / \partial x_i` and
         :math:`\partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c, d)`` each.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     p = _partials(field, coords, along_axes(d, 2))
     slopes = torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
     bends = torch.stack([p[_unit(d, i, i)] for i in range(d)], dim=-1)
@@ -268,7 +264,7 @@ def hessian(field: Field, coords: Tensor) -> Tensor:
     Returns:
         ``(*signals, n, c, d, d)``.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     p = partials(field, coords, 2)
     rows = [torch.stack([p[_unit(d, i, j)] for j in range(d)], dim=-1) for i in range(d)]
     return torch.stack(rows, dim=-2)

@@ -330,18 +330,20 @@ def _conversion(function: Callable) -> Callable:
 
 
 _register("to type type_as float double half bfloat16 cpu cuda", _conversion)
-_register("conj conj_physical real imag T mT H mH t permute narrow select diagonal", _linear_in_first)
+_register(
+    "conj conj_physical real imag T mT H mH t permute narrow select diagonal", _linear_in_first
+)
 _register("unbind split chunk tensor_split unflatten ", _linear_in_first)
-_register("cumsum diff flip fliplr flipud roll gather index_select take_along_dim", _linear_in_first)
+_register(
+    "cumsum diff flip fliplr flipud roll gather index_select take_along_dim", _linear_in_first
+)
 _register("repeat tile repeat_interleave tril triu trace ravel", _linear_in_first)
 _register("fft ifft rfft irfft fft2 ifft2 fftn ifftn fftshift ifftshift", _linear_in_first)
 _register("stack hstack vstack dstack column_stack", _linear_in_list)
 _register("mv dot inner outer ger cross kron tensordot vecdot", _multilinear)
 _register("conv1d conv2d conv3d", _multilinear)
-VIEWS.update(
-    *map(functions, "real imag T mT H mH t permute narrow select diagonal ravel".split()),
-    *map(functions, "unbind split chunk tensor_split unflatten conj".split()),
-)
+VIEWS |= functions("real imag conj T mT H mH t permute narrow select diagonal ravel")
+VIEWS |= functions("unbind split chunk tensor_split unflatten")
 
 
 @rule("expand_as", "view_as", "reshape_as", view=True)
@@ -368,21 +370,18 @@ def _einsum(equation, *operands):
 
 # --- values only: comparisons, shapes, and what has no slope -------------------------------------
 
-VALUES.update(
-    *map(
-        functions,
-        """
-        eq ne lt le gt ge less less_equal greater greater_equal not_equal isclose equal allclose
-        isnan isinf isfinite isreal logical_and logical_or logical_not logical_xor signbit
-        argmax argmin argsort nonzero any all count_nonzero searchsorted bucketize
-        floor ceil round trunc fix sign sgn floor_divide floordiv heaviside
-        zeros_like ones_like empty_like full_like rand_like randn_like randint_like
-        new_zeros new_ones new_empty new_full new_tensor
-        detach data item tolist bool int long short byte char contains len index format
-        size dim ndimension numel nelement element_size itemsize nbytes stride storage_offset
-        is_floating_point is_complex is_contiguous get_device is_same_size is_signed is_conj
-        is_neg is_inference is_nonzero is_cuda is_cpu is_meta is_sparse is_quantized is_tensor
-        layout names result_type can_cast is_mkldnn is_mps is_xpu is_nested
-        """.split(),
-    )
+VALUES |= functions(
+    """
+    eq ne lt le gt ge less less_equal greater greater_equal not_equal isclose equal allclose
+    isnan isinf isfinite isreal logical_and logical_or logical_not logical_xor signbit
+    argmax argmin argsort nonzero any all count_nonzero searchsorted bucketize
+    floor ceil round trunc fix sign sgn floor_divide floordiv heaviside
+    zeros_like ones_like empty_like full_like rand_like randn_like randint_like
+    new_zeros new_ones new_empty new_full new_tensor
+    detach data item tolist bool int long short byte char contains len index format
+    size dim ndimension numel nelement element_size itemsize nbytes stride storage_offset
+    is_floating_point is_complex is_contiguous get_device is_same_size is_signed is_conj
+    is_neg is_inference is_nonzero is_cuda is_cpu is_meta is_sparse is_quantized is_tensor
+    layout names result_type can_cast is_mkldnn is_mps is_xpu is_nested
+    """
 )

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 SERIES: dict[str, Callable[..., Sequence[Tensor]]] = {}
-HOLOMORPHIC = "sin cos exp log pow sqrt square reciprocal tanh sigmoid atan log1p exp2".split()
+HOLOMORPHIC = {"sin", "cos", "exp", "exp2", "log", "log1p", "pow", "sqrt", "square", "reciprocal"}
+HOLOMORPHIC |= {"tanh", "sigmoid", "atan"}
 
 
 def series(name: str):

@@ -63,9 +63,7 @@ def _by_autograd(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tenso
         value = torch.broadcast_to(function(x), x.shape)
         if not value.requires_grad:  # piecewise constant
             return value.to(u), torch.zeros_like(u)
-        (slope,) = torch.autograd.grad(
-            value.sum(), x, create_graph=graph, materialize_grads=True
-        )
+        (slope,) = torch.autograd.grad(value.sum(), x, create_graph=graph, materialize_grads=True)
     return (value, slope) if graph else (value.detach(), slope)
 
 

@@ -11,7 +11,9 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from inrkit.calculus import gradient, hessian, laplacian, partials, second_order
+from inrkit.calculus import Jet, gradient, guard, hessian, laplacian, partials, second_order
+from inrkit.calculus.jet import RULES
+from inrkit.fields import MLP, SPDER, log_abs, sqrt_abs, sqrt_relu, stack
 
 torch.manual_seed(0)
 W = torch.randn(2, 6, dtype=torch.float64)
@@ -369,10 +371,12 @@ METHODS = {  # what people do with coordinates
     "masked_fill": lambda x: (x**2).masked_fill(x > 0.3, 0.0),
     "sum of all axes but points": lambda x: (x[:, :, None] * x[:, None]).sum((1, 2))[:, None],
     "item": lambda x: x * x.detach().abs().max().clamp(min=1, max=1).item(),
-    "cross": lambda x: torch.linalg.cross(
-        functional.pad(x, (0, 1)), torch.tensor([1.0, 2.0, 3.0]).double().expand(len(x), 3)
-    )
-    ** 2,
+    "cross": lambda x: (
+        torch.linalg.cross(
+            functional.pad(x, (0, 1)), torch.tensor([1.0, 2.0, 3.0]).double().expand(len(x), 3)
+        )
+        ** 2
+    ),
     "pad": lambda x: functional.pad(torch.sin(x), (1, 1), value=2.0) ** 2,
     "roll, flip": lambda x: x.roll(1, -1) * x.flip(-1) * x,
     "nan_to_num": lambda x: torch.nan_to_num(torch.sin(x)),
@@ -456,3 +460,188 @@ def test_every_operator_is_autograd_at_each_point(name, graph):
             assert a.shape == b.shape, operator
             assert torch.allclose(a, b, rtol=1e-8, atol=1e-8), (operator, (a - b).abs().max())
             assert graph or not a.requires_grad
+
+
+def test_no_rule_is_wrong_and_saved_by_the_check():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for field in FIELDS.values():
+            laplacian(field, torch.rand(5, 2, dtype=torch.float64) - 0.5)
+    assert not [w for w in caught if "disagree" in str(w.message)]
+
+
+def test_a_wrong_rule_is_noticed_and_gone_around(monkeypatch):
+    monkeypatch.setitem(RULES, torch.sin, lambda jet: Jet(jet.coefficients * 1.5, jet.truncation))
+    monkeypatch.setattr(guard, "_verdicts", {})
+    x = torch.rand(6, 2, dtype=torch.float64)
+    for _ in range(2):  # the second time it is known
+        with pytest.warns(UserWarning, match="disagree with autograd"):
+            found = laplacian(lambda x: torch.sin(2 * x), x)
+        assert torch.allclose(found, -4 * torch.sin(2 * x))
+
+
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        (lambda x: x.sum(-1), r"maps coordinates \(\*signals, n, d\) to values"),
+        (lambda x: (torch.sin(x), x), "one tensor .* not <class 'tuple'>; take lambda"),
+        (lambda x: {"y": x}, "one tensor .* not <class 'dict'>"),
+        (lambda x: torch.sin(x).T, "maps coordinates"),
+        (lambda x: torch.sin(x.detach()), "no gradient leads back"),
+        (lambda x: torch.sin(x.clone().detach().requires_grad_()), "no gradient leads back"),
+        (torch.no_grad()(lambda x: torch.sin(x)), "no gradient leads back"),
+        (lambda x: x - x.mean(0), "mixes points"),
+        (lambda x: torch.softmax(x, 0), "mixes points"),
+        (nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), "mixes points"),
+    ],
+)
+def test_what_has_no_derivatives_is_refused(operator, graph, field, sentence):
+    field = field.double() if isinstance(field, nn.Module) else field
+    with (
+        torch.set_grad_enabled(graph),
+        warnings.catch_warnings(),
+        pytest.raises((TypeError, ValueError), match=sentence),
+    ):
+        warnings.simplefilter("ignore")
+        operator(field, torch.rand(9, 2, dtype=torch.float64))
+
+
+def test_a_check_leaves_buffers_and_random_numbers_alone():
+    field = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double()
+    before = field[1].running_mean.clone(), field[1].num_batches_tracked.clone()
+    state = torch.random.get_rng_state()
+    with pytest.raises(ValueError, match="mixes points"):
+        gradient(field, torch.rand(5, 2, dtype=torch.float64).fill_(0.5).cumsum(0))
+    assert torch.equal(field[1].running_mean, before[0])
+    assert torch.equal(field[1].num_batches_tracked, before[1])
+    torch.random.set_rng_state(state)
+    laplacian(lambda x: torch.sin(x) + torch.randn_like(x), torch.ones(5, 2))
+    drawn = torch.rand(1)
+    torch.random.set_rng_state(state)
+    torch.randn(5, 2)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+@pytest.mark.parametrize("coords", [torch.arange(6).reshape(3, 2), torch.rand(3), [[0.0, 1.0]]])
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
+def test_coordinates_are_real_numbers(operator, coords):
+    with pytest.raises(TypeError, match="a tensor of real numbers"):
+        operator(torch.sin, coords)
+
+
+def test_complex_fields_keep_their_imaginary_part():
+    x = torch.rand(5, 2, dtype=torch.float64)
+
+    def field(x):
+        return torch.exp(1j * 3 * x)
+
+    for graph in (True, False):
+        with torch.set_grad_enabled(graph):
+            value, slope = gradient(field, x)
+            bends = laplacian(field, x)
+        assert torch.allclose(slope.diagonal(dim1=-2, dim2=-1), 3j * value)
+        assert torch.allclose(bends, -9 * value)
+    w = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    loss = laplacian(lambda x: field(w * x), x).imag.square().sum()
+    (ours,) = torch.autograd.grad(loss, w)
+    expected = (-9 * w**2 * torch.sin(3 * w * x)).square().sum()
+    assert torch.allclose(ours, torch.autograd.grad(expected, w)[0])
+
+
+class ReleasedFiner(nn.Module):
+    """A layer as FINER's released code writes it: the scale is a constant to autograd."""
+
+    def __init__(self, omega=10.0):
+        super().__init__()
+        torch.manual_seed(5)
+        self.layers = nn.ModuleList([nn.Linear(2, 16), nn.Linear(16, 16)]).double()
+        self.last, self.omega = nn.Linear(16, 1).double(), omega
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+            with torch.no_grad():
+                scale = torch.abs(x) + 1
+            x = torch.sin(self.omega * scale * x)
+        return self.last(x)
+
+
+@pytest.mark.parametrize("build", [ReleasedFiner, lambda: Net(Cube.apply), lambda: Net(residual)])
+def test_training_on_a_laplacian_is_a_plain_loop_on_the_same_module(build):
+    x = 2 * torch.rand(7, 2, dtype=torch.float64) - 1
+    losses = []
+    for second in (laplacian, plain_laplacian):
+        model = build()
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(5):
+                optimizer.zero_grad()
+                loss = (second(model, x) - 1).square().mean()
+                loss.backward()
+                optimizer.step()
+        losses.append(loss.detach())
+    assert torch.allclose(*losses, rtol=1e-8)
+
+
+def plain_laplacian(model, x):
+    x = x.clone().requires_grad_()
+    columns = []
+    for channel in model(x).unbind(-1):
+        (slope,) = torch.autograd.grad(channel.sum(), x, create_graph=True)
+        bends = [torch.autograd.grad(slope[:, i].sum(), x, create_graph=True)[0] for i in (0, 1)]
+        columns.append(bends[0][:, 0] + bends[1][:, 1])
+    return torch.stack(columns, -1)
+
+
+def test_stacks_fall_back_as_well():
+    """Signals that share their coordinates have partials of their own."""
+    torch.manual_seed(0)
+    networks = [MLP(2, 2, width=5, hidden_layers=1, activation=nn.Mish()).double() for _ in "abc"]
+    x = torch.rand(4, 2, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="mish"):
+        together = laplacian(stack(networks), x)
+        alone = torch.stack([laplacian(network, x) for network in networks])
+    assert torch.allclose(together, alone)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients(mode):
+    x = torch.rand(6, 2, dtype=torch.float64)
+    with mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert torch.allclose(laplacian(torch.sin, x), -torch.sin(x))
+        assert torch.allclose(laplacian(torch.special.i0, x), nested_i0(x))
+
+
+def nested_i0(x):
+    return torch.special.i0(x) - torch.special.i1(x) / x
+
+
+@pytest.mark.parametrize("transform", ["jvp", "jacfwd", "hessian", "vmap of grad"])
+@pytest.mark.parametrize("damping", [sqrt_abs, log_abs, sqrt_relu, torch.atan])
+def test_spder_under_function_transforms(transform, damping):
+    torch.manual_seed(0)
+    field = SPDER(2, 1, width=6, hidden_layers=2, damping=damping).double()
+    points = torch.rand(4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        _, slopes = gradient(field, points)
+        bends = hessian(field, points)
+
+    def value(point):
+        return field(point[None])[0, 0]
+
+    for i, point in enumerate(points):
+        if transform == "jvp":
+            unit = torch.tensor([1.0, 0.0], dtype=torch.float64)
+            found, expected = torch.func.jvp(value, (point,), (unit,))[1], slopes[i, 0, 0]
+        elif transform == "jacfwd":
+            found, expected = torch.func.jacfwd(value)(point), slopes[i, 0]
+        elif transform == "hessian":
+            found, expected = torch.func.hessian(value)(point), bends[i, 0]
+        else:
+            found = torch.vmap(torch.func.grad(value))(points)[i]
+            expected = slopes[i, 0]
+        assert torch.allclose(found, expected)
