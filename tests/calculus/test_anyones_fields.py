@@ -6,6 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -645,3 +647,53 @@ def test_spder_under_function_transforms(transform, damping):
             found = torch.vmap(torch.func.grad(value))(points)[i]
             expected = slopes[i, 0]
         assert torch.allclose(found, expected)
+
+
+# --- random programs ---------------------------------------------------------------------------
+
+UNARY = [
+    torch.sin, torch.tanh, torch.exp, torch.square, torch.sigmoid, functional.gelu, torch.erf,
+    lambda h: h.abs() + 0.1, lambda h: h.clamp(-1, 1), lambda h: h.flip(-1), lambda h: 2 - h,
+    lambda h: 1 / (h * h + 1), lambda h: h.softmax(-1), lambda h: h @ (V @ V.T)[:3, :3],
+    lambda h: torch.where(h > 0.3, h, h * h), lambda h: h[..., [2, 0, 1]], lambda h: h.sinc(),
+    lambda h: h - h.mean(-1, keepdim=True), lambda h: torch.cat([h[..., 1:], h[..., :1] ** 2], -1),
+    lambda h: h.clone().mul_(h), lambda h: h.detach() * h, lambda h: torch.cumsum(h, -1),
+    lambda h: h.norm(dim=-1, keepdim=True) + h, lambda h: h.max(-1, keepdim=True)[0] * h,
+    lambda h: torch.stack(h.unbind(-1)[::-1], -1), lambda h: h % 0.7, lambda h: h.T.cos().T,
+]  # fmt: skip
+BINARY = [
+    torch.add, torch.mul, torch.sub, torch.maximum, torch.hypot, torch.atan2,
+    lambda a, b: a / (b * b + 1), lambda a, b: torch.lerp(a, b, 0.3), lambda a, b: a.addcmul(a, b),
+    lambda a, b: torch.einsum("ni,nj->nij", a, b).sum(-1), lambda a, b: (a * a + 1) ** b.tanh(),
+    lambda a, b: torch.where(a > b, a, b.sin()),
+    lambda a, b: (a.unsqueeze(1) @ b.unsqueeze(2))[:, 0] + b,
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.booleans()), max_size=6))
+def test_random_programs(steps):
+    """Chains of operations on a few registers, in float64, values and first two derivatives."""
+
+    def field(x):
+        registers = [torch.cat([x, x[..., :1] * x[..., 1:] + 0.2], -1)]
+        for which, other, two in steps:
+            last = registers[-1]
+            if two:
+                other = registers[other % len(registers)]
+                registers.append(BINARY[which % len(BINARY)](last, other))
+            else:
+                registers.append(UNARY[which % len(UNARY)](last))
+        return registers[-1]
+
+    x = torch.tensor([[0.31, -0.42], [0.77, 0.13], [-0.58, 0.64]], dtype=torch.float64)
+    values, slopes, bends = at_each_point(field, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = second_order(field, x)
+    expected = (values, slopes, bends.diagonal(dim1=-2, dim2=-1))
+    for ours, theirs in zip(found, expected, strict=True):
+        scale = theirs[theirs.isfinite()].abs().max() if theirs.isfinite().any() else 0
+        assert torch.allclose(
+            ours, theirs, rtol=1e-8, atol=1e-8 * float(scale) + 1e-8, equal_nan=True
+        )
