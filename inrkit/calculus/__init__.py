@@ -1,7 +1,7 @@
 """Derivatives that flow forward: truncated Taylor series (jets) and the operators built on them."""
 
-from inrkit.calculus import rules as _rules  # registers the rules  # noqa: F401
-from inrkit.calculus.jet import Jet, Truncation, UnknownOperation, along_axes, total_degree
+from inrkit.calculus import compositions as _rules  # registers the rules  # noqa: F401
+from inrkit.calculus.jet import Jet, UnknownOperation
 from inrkit.calculus.operators import (
     Partials,
     derivative,
@@ -15,6 +15,7 @@ from inrkit.calculus.operators import (
     second_order,
 )
 from inrkit.calculus.slopes import elementwise, value_and_slope
+from inrkit.calculus.truncation import Truncation, along_axes, total_degree
 
 __all__ = [
     "Jet",

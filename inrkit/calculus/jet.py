@@ -9,98 +9,30 @@ for a downward-closed set :math:`A` of multi-indices: all of total degree at mos
 only the powers along the axes that a Laplacian needs. Linear maps act on every coefficient alike;
 an elementwise function is composed through its own Taylor series. One pass yields all partials,
 and since the pass is made of ordinary tensor operations, it can be back-propagated.
+
+A jet is a tensor to whoever asks, so that a model meets it in every form that is written: methods,
+operators, in-place functions, item assignment. What has no Taylor rule raises
+:class:`UnknownOperation`, whether it is called from Python or, as in a traced module, from C++.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import product
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import resolve_name
 
-from inrkit.calculus.compiled import loop
-from inrkit.calculus.series import SERIES
-
-MultiIndex = tuple[int, ...]
-Product = tuple[int, int, float]  # rows of two series, and the weight of their product
-Elementwise = tuple[str, tuple, tuple]  # name of a series, and arguments of the function
+from inrkit.calculus.truncation import Truncation
 
 
 class UnknownOperation(NotImplementedError):
     """A model used an operation that has no Taylor rule."""
 
 
-@dataclass(frozen=True)
-class Truncation:
-    """A downward-closed set of multi-indices, sorted by total degree, zero first."""
-
-    indices: tuple[MultiIndex, ...]
-
-    @property
-    def order(self) -> int:
-        """The largest total degree K."""
-        return sum(self.indices[-1])
-
-    @cached_property
-    def products(self) -> tuple[tuple[Product, ...], ...]:
-        """For each index g the rows (a, b) with a + b = g: the truncated product of two series."""
-        row = {index: i for i, index in enumerate(self.indices)}
-        table: list[list[Product]] = [[] for _ in self.indices]
-        for (i, a), (j, b) in product(enumerate(self.indices), repeat=2):
-            total = tuple(p + q for p, q in zip(a, b, strict=True))
-            if total in row:
-                table[row[total]].append((i, j, 1.0))
-        return tuple(map(tuple, table))
-
-
-def _sorted(indices) -> Truncation:
-    return Truncation(tuple(sorted(set(indices), key=lambda a: (sum(a), tuple(-i for i in a)))))
-
-
-@lru_cache
-def total_degree(dimensions: int, order: int) -> Truncation:
-    """All multi-indices of ``dimensions`` entries with total degree at most ``order``."""
-    grid = product(range(order + 1), repeat=dimensions)
-    return _sorted(index for index in grid if sum(index) <= order)
-
-
-@lru_cache
-def along_axes(dimensions: int, order: int) -> Truncation:
-    """Only the pure powers along each axis: what a gradient or a Laplacian needs."""
-    unit = torch.eye(dimensions, dtype=torch.int64).tolist()
-    return _sorted(tuple(k * e for e in axis) for axis in unit for k in range(order + 1))
-
-
-@dataclass(frozen=True)
-class Traced(Truncation):
-    r"""Value, gradient, and a weighted sum of pure second derivatives in one row.
-
-    The algebra of :math:`h_i h_j = w_i \delta_{ij} \eta` and :math:`h_i \eta = 0`, in which the
-    coefficient of :math:`\eta` is half of :math:`D = \sum_i w_i \partial_i^2`:
-    :math:`D f(u) = f'(u) D u + f''(u) \sum_i w_i (\partial_i u)^2`. Its row is labelled as the
-    first pure second derivative.
-    """
-
-    weights: tuple[float, ...]
-
-    @cached_property
-    def products(self) -> tuple[tuple[Product, ...], ...]:
-        """As above."""
-        last = len(self.indices) - 1
-        gradient = tuple(((0, i, 1.0), (i, 0, 1.0)) for i in range(1, last))
-        squares = tuple((i, i, w) for i, w in enumerate(self.weights, start=1))
-        return ((0, 0, 1.0),), *gradient, ((0, last, 1.0), (last, 0, 1.0), *squares)
-
-
-@lru_cache
-def traced(weights: tuple[float, ...]) -> Traced:
-    """What such a sum needs, in d + 2 rows instead of the 2 d + 1 of :func:`along_axes`."""
-    value, *gradient = along_axes(len(weights), 1).indices
-    return Traced((value, *gradient, tuple(2 * i for i in gradient[0])), weights)
-
-
-class Jet:
+class Jet(Tensor):
     """Taylor coefficients of a tensor, in the shape that the tensor itself would have.
 
     Args:
@@ -109,11 +41,15 @@ class Jet:
         truncation: the multi-indices that are kept.
     """
 
-    __slots__ = ("coefficients", "truncation")
+    coefficients: Tensor
+    truncation: Truncation
+    relatives: list  # one entry a jet that shares memory with this one, as views do
 
-    def __init__(self, coefficients: Tensor, truncation: Truncation):
-        self.coefficients = coefficients
-        self.truncation = truncation
+    def __new__(cls, coefficients: Tensor, truncation: Truncation) -> "Jet":
+        kind = Jet if torch.compiler.is_compiling() else _Watched
+        jet = Tensor._make_subclass(kind, coefficients[0].detach())
+        jet.coefficients, jet.truncation, jet.relatives = coefficients, truncation, []
+        return jet
 
     @classmethod
     def identity(cls, coords: Tensor, truncation: Truncation) -> "Jet":
@@ -134,183 +70,193 @@ class Jet:
         """The tensor itself: the coefficient of degree zero."""
         return self.coefficients[0]
 
+    # what is asked most, without the way through __torch_function__
     shape = property(lambda self: self.coefficients.shape[1:])
     ndim = property(lambda self: self.coefficients.ndim - 1)
     dtype = property(lambda self: self.coefficients.dtype)
     device = property(lambda self: self.coefficients.device)
+    requires_grad = property(lambda self: True, lambda self, wanted: None)  # as x in autograd
 
-    def size(self, dim: int | None = None):
-        """As for a tensor."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __repr__(self) -> str:
+    def __repr__(self, **_) -> str:
         return f"Jet(shape={tuple(self.shape)}, order={self.truncation.order})"
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        name = function.__name__.strip("_")
-        return _apply(name, args, kwargs or {})
-
-    def __getattr__(self, name: str):
-        if name in RULES or name in SERIES:
-            return lambda *args, **kwargs: _apply(name, (self, *args), kwargs)
-        raise AttributeError(f"a Jet has no attribute or Taylor rule {name!r}")
-
-    def __getitem__(self, index) -> "Jet":
-        index = index if isinstance(index, tuple) else (index,)
-        return Jet(self.coefficients[(slice(None), *index)], self.truncation)
-
-
-def _apply(name: str, args: tuple, kwargs: dict):
-    if name in SERIES and isinstance(args[0], Jet):
-        jet, *rest = args
-        return _elementwise((name, tuple(rest), tuple(sorted(kwargs.items()))), jet)
-    if name in RULES:
-        return RULES[name](*args, **kwargs)
-    raise UnknownOperation(f"no Taylor rule for {name!r}; register one or use nested autograd")
-
-
-def _elementwise(function: Elementwise, jet: Jet) -> Jet:
-    """The jet of f(u), in one operation of autograd where it will be back-propagated."""
-    if trained(jet.coefficients):
-        coefficients = _Composition.apply(function, jet.truncation, jet.coefficients)
-        return Jet(coefficients, jet.truncation)
-    return compose(_series(function, jet.value, jet.truncation.order), jet)
+        kwargs = kwargs or {}
+        if _state.ruling:
+            return _rule_of(function)(*args, **kwargs)
+        if function in VALUES:
+            return function(*plain(args), **plain(kwargs))
+        if not torch.is_grad_enabled():
+            return _constant(function, args, kwargs)
+        graph = _state.graph
+        mode = nullcontext() if graph in (None, True) else torch.set_grad_enabled(False)
+        _state.ruling = True
+        try:
+            with mode:
+                return _applied(function, args, kwargs)
+        except torch.OutOfMemoryError:
+            raise
+        except UnknownOperation as error:
+            _state.unknown = error
+            raise
+        except Exception as error:  # arguments that a rule does not know, or the model's own fault
+            _state.unknown = UnknownOperation(f"no Taylor rule for {_name(function)!r} as called")
+            raise _state.unknown from error
+        finally:
+            _state.ruling = False
 
 
-def _series(function: Elementwise, u: Tensor, order: int) -> Sequence[Tensor]:
-    name, arguments, named = function
-    return SERIES[name](u, order, *arguments, **dict(named))
+class _Watched(Jet):
+    """A jet that notices operations called from C++; what is compiled cannot have that."""
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        _state.unknown = UnknownOperation(f"no Taylor rule for {_name(function)!r} within C++")
+        raise _state.unknown
 
 
-def trained(*tensors: Tensor) -> bool:
-    """Whether these will be back-propagated, by plain reverse mode."""
-    alone = torch._C._functorch.peek_interpreter_stack() is None  # no function transform
-    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors) and alone
+class _State(threading.local):
+    graph: bool | None = None  # whether results are back-propagated; None: as PyTorch's own mode
+    ruling = False  # within a rule, which may be made of other rules
+    unknown: UnknownOperation | None = None
 
 
-class _Composition(torch.autograd.Function):
-    r"""The jet of f(u), back-propagated by :math:`d f(u) = f'(u)\, du`, a product of series.
+_state = _State()
 
-    The jet of f'(u) is formed along with that of f(u), while all is in cache.
-    """
+RULES: dict[Callable, Callable] = {}  # what a function does to jets
+IN_PLACE: dict[Callable, Callable] = {}  # the function that does the same out of place
+VALUES: set[Callable] = set()  # functions that only read values, or give none that has slopes
+VIEWS: set[Callable] = set()  # functions whose result shares memory with their argument
 
-    @staticmethod
-    def forward(ctx, function, truncation, coefficients):
-        def both(coefficients: Tensor) -> tuple[Tensor, Tensor]:
-            jet = Jet(coefficients, truncation)
-            terms = _series(function, jet.value, truncation.order + 1)
-            slopes = _slopes(terms, jet.value)
-            return (
-                compose(terms[: truncation.order + 1], jet).coefficients,
-                compose(slopes, jet).coefficients,
-            )
-
-        value, slope = loop(both, ("forward", function, truncation), coefficients)
-        ctx.both, ctx.truncation = both, truncation
-        ctx.save_for_backward(coefficients, slope)
-        return value
-
-    @staticmethod
-    def backward(ctx, grad):
-        coefficients, slope = ctx.saved_tensors
-        rows, truncation = len(coefficients), ctx.truncation
-
-        def back(slope: Tensor, grad: Tensor) -> Tensor:
-            return _transposed_product(slope, grad, rows, truncation)
-
-        if torch.is_grad_enabled():  # this pass will be differentiated in its turn
-            return None, None, back(ctx.both(coefficients)[1], grad)
-        return None, None, loop(back, ("backward", rows, truncation), slope, grad)
+OWNERS = torch, Tensor, functional, torch.special, torch.linalg, torch.fft
 
 
-def _slopes(terms: Sequence[Tensor], u: Tensor) -> list[Tensor]:
-    """The Taylor series of f' from that of f."""
-    return [k * term for k, term in enumerate(terms)][1:] or [torch.zeros_like(u)]
+def functions(names: str, forms: tuple[str, ...] = ("{}", "__{}__")) -> set[Callable]:
+    """PyTorch's functions, methods and attributes of these names, wherever they are."""
+    found = [
+        getattr(owner, form.format(name), None)
+        for name in names.split()
+        for owner in OWNERS
+        for form in forms
+    ]
+    return {f for x in found if callable(f := x if callable(x) else getattr(x, "__get__", None))}
 
 
-def _transposed_product(x: Tensor, grad: Tensor, rows: int, truncation: Truncation) -> Tensor:
-    """What comes back to y, of so many rows, from the truncated product of the series x and y."""
-    totals: list[Tensor | None] = [None] * rows
-    for products, g in zip(truncation.products, grad, strict=False):
-        for a, b, weight in products:
-            if a < len(x) and b < rows:
-                totals[b] = _added(totals[b], x[a], g, weight)
-    zero = torch.zeros_like(grad[0])
-    return torch.stack([zero if total is None else total for total in totals])
-
-
-def multiply(
-    x: Sequence[Tensor | None], y: Sequence[Tensor | None], truncation: Truncation
-) -> list[Tensor | None]:
-    """Rows of the truncated product of two series; ``None`` stands for a row of zeros."""
-    rows: list[Tensor | None] = []
-    for products in truncation.products:
-        total = None
-        for a, b, weight in products:
-            if a < len(x) and b < len(y) and x[a] is not None and y[b] is not None:
-                total = _added(total, x[a], y[b], weight)
-        rows.append(total)
-    return rows
-
-
-def _added(total: Tensor | None, x: Tensor, y: Tensor, weight: float) -> Tensor:
-    """The total, where there is one, and the weighted product, in place."""
-    if total is not None:
-        return total.addcmul_(x, y, value=weight)
-    return x * y if weight == 1 else (x * y).mul_(weight)
-
-
-def compose(terms: Sequence[Tensor], jet: Jet) -> Jet:
-    r"""The jet of f(u) from that of u: :math:`\sum_k \frac{f^{(k)}(u_0)}{k!} (u - u_0)^k`."""
-    increment: list[Tensor | None] = [None, *jet.coefficients[1:]]
-    power, rows = increment, [terms[0]]
-    for k, term in enumerate(terms[1:], start=1):
-        for i, coefficient in enumerate(power):
-            if coefficient is None:
-                continue
-            if i < len(rows) and rows[i] is not None:
-                rows[i] = torch.addcmul(rows[i], term, coefficient)
-            else:
-                rows += [None] * (i + 1 - len(rows))
-                rows[i] = term * coefficient
-        if k + 1 < len(terms):
-            power = multiply(increment, power, jet.truncation)
-    return from_rows(rows, jet.truncation)
-
-
-def from_rows(rows: Sequence[Tensor | None], truncation: Truncation) -> Jet:
-    """A jet from rows that need no common shape yet; trailing rows of zeros are dropped."""
-    while rows[-1] is None:
-        rows = rows[:-1]
-    shape = torch.broadcast_shapes(*(row.shape for row in rows if row is not None))
-    zero = torch.zeros((), dtype=rows[0].dtype, device=rows[0].device)
-    full = [(zero if row is None else row).expand(shape) for row in rows]
-    return Jet(torch.stack(full), truncation)
-
-
-RULES: dict = {}
-
-
-def rule(*names: str):
+def rule(*names: str, view: bool = False):
     """Register how a tensor operation acts on jets, under the operation's names."""
 
-    def register(function):
+    def register(action):
         for name in names:
-            RULES[name] = function
-        return function
+            for function in functions(name):
+                RULES[function] = action
+            if view:
+                VIEWS.update(functions(name))
+            for changed in functions(name, ("{}_", "__i{}__")) - set(RULES):
+                IN_PLACE[changed] = action
+        return action
 
     return register
 
 
-def _operator(name: str):
-    return lambda self, *others: _apply(name, (self, *others), {})
+def plain(x):
+    """The same with a jet's values in its place, in lists and dictionaries too."""
+    if isinstance(x, Jet):
+        return x.value
+    if isinstance(x, tuple | list):
+        return type(x)(map(plain, x)) if type(x) in (tuple, list) else x
+    return {key: plain(y) for key, y in x.items()} if isinstance(x, dict) else x
 
 
-for _name in ("add", "sub", "mul", "truediv", "matmul", "radd", "rsub", "rmul", "rtruediv"):
-    setattr(Jet, f"__{_name}__", _operator(_name))
-for _name in ("pow", "neg", "abs", "lt", "le", "gt", "ge"):
-    setattr(Jet, f"__{_name}__", _operator(_name))
+def jets_in(x) -> list[Jet]:
+    """Those among arguments, in lists too."""
+    if isinstance(x, Jet):
+        return [x]
+    return [jet for y in x for jet in jets_in(y)] if isinstance(x, tuple | list) else []
+
+
+def _name(function: Callable) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    owner = resolve_name(function) if name == "__get__" else None  # of an attribute
+    return owner.split(".")[-2] if owner else name
+
+
+def _rule_of(function: Callable) -> Callable:
+    try:
+        return RULES[function]
+    except (KeyError, TypeError):
+        pass
+    if function in VALUES:
+        return lambda *args, **kwargs: function(*plain(args), **plain(kwargs))
+    raise UnknownOperation(f"no Taylor rule for {_name(function)!r}")
+
+
+def _applied(function: Callable, args: tuple, kwargs: dict):
+    if kwargs.pop("inplace", False):
+        return _changed(function, _rule_of(function), args, kwargs)
+    if function in IN_PLACE:
+        return _changed(function, IN_PLACE[function], args, kwargs)
+    result = _rule_of(function)(*args, **kwargs)
+    if function in VIEWS and isinstance(args[0], Jet):
+        for view in jets_in(result):
+            if view is not args[0]:
+                view.relatives = args[0].relatives
+                view.relatives.append(None)
+    return result
+
+
+def _changed(function: Callable, action: Callable, args: tuple, kwargs: dict) -> Jet | None:
+    """An operation in place: the jet of the result takes the place of the first argument's."""
+    jet = args[0]
+    if not isinstance(jet, Jet) or jet.relatives:
+        raise UnknownOperation(f"no Taylor rule for {_name(function)!r} on shared memory")
+    result = action(*args, **kwargs)
+    if not isinstance(result, Jet) or (result.shape, result.dtype) != (jet.shape, jet.dtype):
+        raise UnknownOperation(f"no Taylor rule for {_name(function)!r} as called")
+    jet.coefficients = result.coefficients
+    return None if function is Tensor.__setitem__ else jet
+
+
+def _constant(function: Callable, args: tuple, kwargs: dict):
+    """With gradients switched off by the model, what comes out is a constant."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code is not trace.__code__:
+        if frame.f_code is _APPLY:
+            _state.unknown = UnknownOperation("no Taylor rule for a custom autograd.Function")
+            raise _state.unknown
+        frame = frame.f_back
+    if function in IN_PLACE or function is Tensor.__setitem__ or kwargs.get("inplace"):
+        _state.unknown = UnknownOperation(f"no Taylor rule for {_name(function)!r} under no_grad")
+        raise _state.unknown
+    return function(*plain(args), **plain(kwargs))
+
+
+_APPLY = torch.autograd.Function.apply.__func__.__code__
+
+
+def trace(field: Callable[[Tensor], Tensor], jet: Jet) -> Jet:
+    """The jet of a field's values, from that of its coordinates.
+
+    Raises:
+        UnknownOperation: where an operation has no Taylor rule, or values leave PyTorch.
+    """
+    before = _state.graph, _state.ruling, _state.unknown
+    inner = _state.graph is not None and torch.is_grad_enabled()
+    _state.graph = _state.graph if inner else torch.is_grad_enabled()
+    _state.ruling, _state.unknown = False, None
+    try:
+        # with gradients on, so that a model that switches them off is noticed
+        with torch.enable_grad():
+            result = field(jet)
+    except Exception as error:
+        unknown = _state.unknown
+        if unknown is None or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise unknown from None  # C++ and others wrap it
+    finally:
+        _state.graph, _state.ruling, _state.unknown = before
+    if isinstance(result, Jet):
+        return result
+    if isinstance(result, Tensor):
+        raise UnknownOperation("the values are constants, or computed outside of PyTorch")
+    return result

@@ -4,26 +4,31 @@ A field maps coordinates ``(*signals, n, d)`` to values ``(*signals, n, c)``, ea
 Results can be back-propagated, so that a derivative may stand in a loss.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial, prod
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from inrkit.calculus.jet import (
-    Jet,
+from inrkit.calculus.guard import (
+    Field,
+    check_connected,
+    checked_shape,
+    dimensions,
+    trusted,
+    warn_of_detour,
+)
+from inrkit.calculus.jet import Jet, UnknownOperation, trace
+from inrkit.calculus.truncation import (
     MultiIndex,
     Traced,
     Truncation,
-    UnknownOperation,
     along_axes,
     total_degree,
     traced,
 )
-
-Field = Callable[[Tensor], Tensor]
 
 CHUNK = 512  # points a pass at most: the fastest for matrix products of a 256-wide layer,
 COEFFICIENTS = 5120  # and points times partials, so that memory does not grow with the order
@@ -53,27 +58,48 @@ def partials(field: Field, coords: Tensor, order: int) -> Partials:
         coords: points, ``(*signals, n, d)``.
         order: largest total degree K; there are :math:`\binom{d + K}{K}` partials, value included.
     """
-    return _partials(field, coords, total_degree(coords.shape[-1], order))
+    return _partials(field, coords, total_degree(dimensions(coords), order))
 
 
 def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
+    evaluate = _evaluate
+    if truncation.order and not trusted(field, coords, _by_jets, nested_autograd, truncation.order):
+        warn_of_detour("Taylor series disagree with autograd on this field")
+        evaluate = _nested
     if torch.is_grad_enabled():
-        return Partials(truncation.indices, _evaluate(field, coords, truncation))
+        return Partials(truncation.indices, evaluate(field, coords, truncation))
     points = min(CHUNK, max(COEFFICIENTS // len(truncation.indices), 64))
-    chunks = [_evaluate(field, part, truncation) for part in coords.split(points, dim=-2)]
+    chunks = [evaluate(field, part, truncation) for part in coords.split(points, dim=-2)]
     return Partials(truncation.indices, torch.cat(chunks, dim=-2))
+
+
+def _by_jets(field: Field, coords: Tensor, order: int) -> Partials:
+    truncation = total_degree(coords.shape[-1], order)
+    return Partials(truncation.indices, _scaled(_jet(field, coords, truncation)))
 
 
 def _evaluate(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
     try:
-        jet = field(Jet.identity(coords, truncation))
+        jet = _jet(field, coords, truncation)
     except UnknownOperation as error:
-        warnings.warn(f"{error}; falling back to nested autograd, which is slower", stacklevel=2)
-        return _nested(field, coords, truncation)
-    scale = [prod(map(factorial, index)) for index in truncation.indices]
+        values = _nested(field, coords, truncation)
+        warn_of_detour(str(error))
+        return values
+    values = _scaled(jet)
+    return values if torch.is_grad_enabled() else values.detach()
+
+
+def _jet(field: Field, coords: Tensor, truncation: Truncation) -> Jet:
+    return checked_shape(trace(field, Jet.identity(coords, truncation)), coords)
+
+
+def _scaled(jet: Jet) -> Tensor:
+    """Partials from Taylor coefficients: times factorials."""
+    indices = jet.truncation.indices
+    scale = [prod(map(factorial, index)) for index in indices]
     # numbers instead of a tensor: a copy to the device could not be captured with a step
     values = torch.stack([row * k for row, k in zip(jet.coefficients, scale, strict=False)])
-    missing = len(truncation.indices) - len(values)
+    missing = len(indices) - len(values)
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
 
 
@@ -87,6 +113,7 @@ def _nested(field: Field, coords: Tensor, truncation: Truncation) -> Tensor:
     return torch.cat([values[: d + 1], bends[None]])
 
 
+@sdpa_kernel(SDPBackend.MATH)  # the others have no second derivatives
 def nested_autograd(field: Field, coords: Tensor, indices: tuple[MultiIndex, ...]) -> Tensor:
     """The same partials by repeated reverse mode, each computed once from a lower one.
 
@@ -94,19 +121,34 @@ def nested_autograd(field: Field, coords: Tensor, indices: tuple[MultiIndex, ...
     and the oracle that jets are tested against.
     """
     keep = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = coords if coords.requires_grad else coords.detach().requires_grad_()
-        value = field(x)
+    with torch.inference_mode(False), torch.enable_grad():
+        x = coords if coords.requires_grad else coords.clone().detach().requires_grad_()
+        value = checked_shape(field(x.clone()), coords)  # a copy may be changed in place
+        if len(indices) > 1 and not _connected(value, x):
+            check_connected(field, coords)
+        parts = torch.view_as_real(value).flatten(-2) if value.is_complex() else value
+        extra = parts.shape[: parts.ndim - coords.ndim]  # signals that share their coordinates
+        flat = parts.flatten(0, len(extra) - 1) if extra else parts[None]
         channels = []
-        for c in range(value.shape[-1]):
-            known = {indices[0]: value[..., c]}
+        for channel in (c for signal in flat for c in signal.unbind(-1)):
+            known = {indices[0]: channel}
             for index in indices[1:]:
                 axis = next(i for i, power in enumerate(index) if power)
                 lower = tuple(p - (i == axis) for i, p in enumerate(index))
                 known[index] = _slope(known[lower], x, axis)
             channels.append(torch.stack([known[index] for index in indices]))
-    values = torch.stack(channels, dim=-1)
+    values = torch.stack(channels, dim=-1).unflatten(-1, (len(flat), -1)).movedim(-2, 1)
+    values = values.unflatten(1, extra) if extra else values.squeeze(1)
+    if value.is_complex():
+        values = torch.view_as_complex(values.unflatten(-1, (-1, 2)).contiguous())
     return values if keep else values.detach()
+
+
+def _connected(value: Tensor, x: Tensor) -> bool:
+    if not value.requires_grad:
+        return False
+    (slope,) = torch.autograd.grad(value.real.sum(), x, retain_graph=True, allow_unused=True)
+    return slope is not None
 
 
 def _slope(y: Tensor, x: Tensor, axis: int) -> Tensor:
@@ -129,25 +171,37 @@ def gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         values ``(*signals, n, c)`` and gradients ``(*signals, n, c, d)``.
     """
+    d = dimensions(coords)
     if torch.is_grad_enabled():
         return _reverse_gradient(field, coords)
-    d = coords.shape[-1]
     p = _partials(field, coords, along_axes(d, 1))
     return p.values[0], torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
 
 
+@sdpa_kernel(SDPBackend.MATH)
 def _reverse_gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
+    trusted(field, coords, _by_jets, nested_autograd, 0)
     with torch.no_grad():
-        signals = field(coords[..., :1, :]).shape[:-2]
+        one = coords[..., :1, :]
+        signals = checked_shape(field(one), one).shape[:-2]
     x = coords.expand(*signals, *coords.shape[-2:])  # each signal has gradients of its own
     x = x if x.requires_grad else x.detach().requires_grad_()
-    value = field(x)
-    ones = torch.ones_like(value[..., 0])
-    slopes = [
-        torch.autograd.grad(channel, x, ones, create_graph=True, materialize_grads=True)[0]
-        for channel in value.unbind(-1)
-    ]
-    return value, torch.stack(slopes, dim=-2)
+    value = checked_shape(field(x), x)
+    parts = torch.view_as_real(value).flatten(-2) if value.is_complex() else value
+    ones = torch.ones_like(parts[..., 0])
+    slopes = [_reverse_slope(channel, x, ones) for channel in parts.unbind(-1)]
+    if all(slope is None for slope in slopes):
+        check_connected(field, coords)
+    slopes = torch.stack([torch.zeros_like(x) if s is None else s for s in slopes], dim=-2)
+    if value.is_complex():
+        slopes = torch.view_as_complex(slopes.unflatten(-2, (-1, 2)).mT.contiguous())
+    return value, slopes
+
+
+def _reverse_slope(channel: Tensor, x: Tensor, ones: Tensor) -> Tensor | None:
+    if not channel.requires_grad:
+        return None
+    return torch.autograd.grad(channel, x, ones, create_graph=True, allow_unused=True)[0]
 
 
 def divergence(field: Field, coords: Tensor) -> Tensor:
@@ -163,7 +217,7 @@ def divergence(field: Field, coords: Tensor) -> Tensor:
 
 def laplacian(field: Field, coords: Tensor) -> Tensor:
     r"""Laplacian :math:`\sum_i \partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c)``."""
-    return hessian_trace(field, coords, [1.0] * coords.shape[-1])[-1]
+    return hessian_trace(field, coords, [1.0] * dimensions(coords))[-1]
 
 
 def hessian_trace(
@@ -183,7 +237,7 @@ def hessian_trace(
         values ``(*signals, n, c)``, gradients ``(*signals, n, c, d)`` and sums
         ``(*signals, n, c)``.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     if len(weights) != d:
         raise ValueError(f"{d} coordinates need as many weights, got {len(weights)}")
     p = _partials(field, coords, traced(tuple(map(float, weights))))
@@ -197,7 +251,7 @@ def second_order(field: Field, coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         values ``(*signals, n, c)``, :math:`\partial \Phi_c / \partial x_i` and
         :math:`\partial^2 \Phi_c / \partial x_i^2`, ``(*signals, n, c, d)`` each.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     p = _partials(field, coords, along_axes(d, 2))
     slopes = torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
     bends = torch.stack([p[_unit(d, i, i)] for i in range(d)], dim=-1)
@@ -210,7 +264,7 @@ def hessian(field: Field, coords: Tensor) -> Tensor:
     Returns:
         ``(*signals, n, c, d, d)``.
     """
-    d = coords.shape[-1]
+    d = dimensions(coords)
     p = partials(field, coords, 2)
     rows = [torch.stack([p[_unit(d, i, j)] for j in range(d)], dim=-1) for i in range(d)]
     return torch.stack(rows, dim=-2)

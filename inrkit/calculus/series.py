@@ -6,13 +6,15 @@ A series rule takes the expansion point :math:`u` and the order :math:`K` and re
 """
 
 from collections.abc import Callable, Sequence
-from math import comb, factorial, log
+from math import comb, factorial, log, pi, sqrt
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 SERIES: dict[str, Callable[..., Sequence[Tensor]]] = {}
+HOLOMORPHIC = {"sin", "cos", "exp", "exp2", "log", "log1p", "pow", "sqrt", "square", "reciprocal"}
+HOLOMORPHIC |= {"tanh", "sigmoid", "atan"}
 
 
 def series(name: str):
@@ -61,8 +63,8 @@ def _log_abs(u: Tensor, order: int) -> list[Tensor]:
     return [value, *(torch.where(u == 0, 0, slope) for slope in slopes)]
 
 
-def _binomial(power: float, k: int) -> float:
-    value = 1.0
+def _binomial(power: float | Tensor, k: int) -> float | Tensor:
+    value = power**0
     for i in range(k):
         value *= (power - i) / (i + 1)
     return value
@@ -70,12 +72,17 @@ def _binomial(power: float, k: int) -> float:
 
 @series("pow")
 def _pow(u: Tensor, order: int, exponent: float) -> list[Tensor]:
-    if not isinstance(exponent, int | float):
-        raise TypeError("a Jet is raised to a plain number only")
     if exponent >= 0 and exponent == int(exponent):
         order = min(order, int(exponent))
         return [comb(int(exponent), k) * u ** (int(exponent) - k) for k in range(order + 1)]
     return [_binomial(exponent, k) * u ** (exponent - k) for k in range(order + 1)]
+
+
+def powers(u: Tensor, order: int, exponent: Tensor) -> list[Tensor]:
+    """The series of :math:`u^p`, with an exponent p for each element."""
+    factors = [_binomial(exponent, k) for k in range(order + 1)]
+    # a whole power has an end, beyond which zero to a negative power would enter
+    return [torch.where(f == 0, 0, f * u ** (exponent - k)) for k, f in enumerate(factors)]
 
 
 @series("sqrt")
@@ -145,7 +152,7 @@ def _abs(u: Tensor, order: int) -> list[Tensor]:
 
 
 @series("relu")
-def _relu(u: Tensor, order: int, inplace: bool = False) -> list[Tensor]:
+def _relu(u: Tensor, order: int) -> list[Tensor]:
     return [torch.relu(u), (u > 0).to(u.dtype)][: order + 1]
 
 
@@ -180,7 +187,7 @@ def _softplus(u: Tensor, order: int, beta: float = 1.0, threshold: float = 20.0)
 
 
 @series("elu")
-def _elu(u: Tensor, order: int, alpha: float = 1.0, inplace: bool = False) -> list[Tensor]:
+def _elu(u: Tensor, order: int, alpha: float = 1.0) -> list[Tensor]:
     tail = alpha * torch.exp(u.clamp(max=0))
     terms = [functional.elu(u, alpha)]
     for k in range(1, order + 1):
@@ -192,7 +199,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 @series("selu")
-def _selu(u: Tensor, order: int, inplace: bool = False) -> list[Tensor]:
+def _selu(u: Tensor, order: int) -> list[Tensor]:
     return [SELU_SCALE * term for term in _elu(u, order, SELU_ALPHA)]
 
 
@@ -209,6 +216,16 @@ def _atan(u: Tensor, order: int) -> list[Tensor]:
 @series("log1p")
 def _log1p(u: Tensor, order: int) -> list[Tensor]:
     return [torch.log1p(u), *_log(1 + u, order)[1:]]
+
+
+@series("erf")
+def _erf(u: Tensor, order: int) -> list[Tensor]:
+    # erf' = 2/sqrt(pi) exp(-u^2), whose series y has k y_k = -2 (u y_(k-1) + y_(k-2))
+    slopes = [2 / sqrt(pi) * torch.exp(-u * u)]
+    for k in range(1, order):
+        before = slopes[k - 2] if k > 1 else 0
+        slopes.append((-2 / k) * (u * slopes[k - 1] + before))
+    return [torch.erf(u), *(slopes[k - 1] / k for k in range(1, order + 1))]
 
 
 @series("exp2")

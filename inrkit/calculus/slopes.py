@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from inrkit.calculus.jet import Jet, UnknownOperation, total_degree
+from inrkit.calculus.compositions import of_series
+from inrkit.calculus.jet import RULES, Jet, UnknownOperation, trace
 from inrkit.calculus.series import SERIES
+from inrkit.calculus.truncation import total_degree
 
 
 def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -22,6 +24,7 @@ def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tens
         return function(u)
 
     wrapped.series = SERIES[function.__name__]
+    RULES[wrapped] = of_series(function.__name__)
     return wrapped
 
 
@@ -44,11 +47,11 @@ def value_and_slope(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Te
         value, *slope = series(u, 1)
         return value, slope[0] if slope else torch.zeros_like(u)
     try:
-        jet = function(Jet(torch.stack([u, torch.ones_like(u)]), total_degree(1, 1)))
-    except (UnknownOperation, TypeError):  # a method of tensors takes no jet
+        jet = trace(function, Jet(torch.stack([u, torch.ones_like(u)]), total_degree(1, 1)))
+    except UnknownOperation:
         return _by_autograd(function, u)
-    if not isinstance(jet, Jet):  # piecewise constant
-        return torch.broadcast_to(torch.as_tensor(jet).to(u), u.shape), torch.zeros_like(u)
+    if not isinstance(jet, Jet):  # a number
+        return torch.full_like(u, jet), torch.zeros_like(u)
     value, *slope = jet.coefficients
     return value, slope[0] if slope else torch.zeros_like(u)
 
@@ -57,8 +60,10 @@ def _by_autograd(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tenso
     graph = torch.is_grad_enabled()
     with torch.enable_grad():
         x = u if graph and u.requires_grad else u.detach().requires_grad_()
-        value = function(x)
-        (slope,) = torch.autograd.grad(value.sum(), x, create_graph=graph)
+        value = torch.broadcast_to(function(x), x.shape)
+        if not value.requires_grad:  # piecewise constant
+            return value.to(u), torch.zeros_like(u)
+        (slope,) = torch.autograd.grad(value.sum(), x, create_graph=graph, materialize_grads=True)
     return (value, slope) if graph else (value.detach(), slope)
 
 

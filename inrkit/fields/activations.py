@@ -26,6 +26,7 @@ class _SqrtAbs(Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
@@ -33,6 +34,8 @@ class _SqrtAbs(Function):
         # the root of the smallest subnormal is far above the smallest normal number, so that the
         # clamp acts at u = 0 alone, where the sign makes the slope zero
         return g * u.sign() / (2 * y).clamp(min=torch.finfo(y.dtype).tiny)
+
+    jvp = backward  # the slope times what comes in, either way
 
 
 class _LogAbs(Function):
@@ -47,11 +50,14 @@ class _LogAbs(Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
         return g * u.sign() / u.abs().clamp(min=torch.finfo(u.dtype).tiny)
+
+    jvp = backward
 
 
 @elementwise

@@ -87,6 +87,7 @@ class ImplicitField(nn.Module):
     """
 
     has_data_dependent_steps = True
+    transient = ("solution",)
 
     def __init__(
         self,

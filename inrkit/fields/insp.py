@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.calculus import Jet, partials, total_degree
-from inrkit.calculus.jet import MultiIndex, Traced, from_rows, multiply
+from inrkit.calculus.products import from_rows, multiply
+from inrkit.calculus.truncation import MultiIndex, Traced
 from inrkit.fields.mlp import MLP
 
 Field = Callable[[Tensor], Tensor]

@@ -246,7 +246,9 @@ class GaborMFN(Explicit):
         width: neurons a layer.
         layers: number L of linear maps between states; there are L + 1 filters.
         scale: of the frequencies, shared out as :math:`1/\sqrt{L+1}`.
-        alpha: of the windows' precisions, shared out as :math:`1/(L+1)`.
+        alpha: of the windows' precisions in the layers, shared out as :math:`1/(L+1)`.
+        entry_alpha: the same of the entry filter, which (Implicit)^2's released code leaves at the
+            default of Fathony et al. while it gives 3 to the layers.
         weight_scale: c of :class:`Hidden`.
         normalization: of the W; ``torch.nn.Identity`` for none, as in the original.
     """
@@ -260,11 +262,14 @@ class GaborMFN(Explicit):
         layers: int = 1,
         scale: float = 256.0,
         alpha: float = 3.0,
+        entry_alpha: float = 6.0,
         weight_scale: float = 1.0,
         normalization: Normalization = SpectralNorm,
     ):
-        shares = {"scale": scale / sqrt(layers + 1), "alpha": alpha / (layers + 1)}
-        filters = [GaborFilter(in_features, width, **shares) for _ in range(layers + 1)]
+        share, alphas = scale / sqrt(layers + 1), [entry_alpha] + [alpha] * layers
+        filters = [
+            GaborFilter(in_features, width, scale=share, alpha=a / (layers + 1)) for a in alphas
+        ]
         hidden = _hidden(layers, width, weight_scale, normalization)
         super().__init__(Cell(filters[0], hidden, filters[1:], torch.mul), width, out_features)
 

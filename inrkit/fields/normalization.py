@@ -47,7 +47,9 @@ class SpectralNorm(nn.Module):
     def _follow(self, weight: Tensor) -> None:
         """Bring u and v after a weight that is not the one that their product came from."""
         change = _norm(_times(weight, self.right) - self.product)
-        changed = change > ROUNDING * torch.finfo(weight.dtype).eps * _norm(self.product)
+        # the vectors may be older than the number format; the norm is exact to the square of this
+        rounding = max(torch.finfo(dtype).eps for dtype in (weight.dtype, torch.float32))
+        changed = change > ROUNDING * rounding * _norm(self.product)
         if not weight.is_cuda and not changed.any():  # a GPU would have to be waited for
             return
         left, right = self.left, self.right

@@ -12,6 +12,7 @@ from torch.nn import functional
 from inrkit import fields
 from inrkit.calculus import (
     Jet,
+    UnknownOperation,
     derivative,
     divergence,
     gradient,
@@ -285,7 +286,9 @@ def test_the_slope_of_damped_sines_at_zero():
 
 def test_a_jet_tells_what_it_cannot_do():
     jet = Jet.identity(torch.rand(3, 2), total_degree(2, 1))
-    with pytest.raises(AttributeError, match="no attribute or Taylor rule 'banana'"):
+    with pytest.raises(UnknownOperation, match="no Taylor rule for 'erfinv'"):
+        jet.erfinv()
+    with pytest.raises(AttributeError, match="banana"):
         jet.banana()
 
 

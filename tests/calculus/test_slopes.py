@@ -141,7 +141,7 @@ def test_gaussians_have_no_subnormal_tails():
 
 @elementwise
 def atan(u):
-    return torch.atan(u.detach()) + (u - u.detach()) / (1 + u.detach() ** 2)
+    return torch.angle(torch.complex(torch.ones_like(u), u))  # which has no Taylor rule
 
 
 @pytest.mark.parametrize("function", [finer, gaussian, sqrt_abs, log_abs, sqrt_relu, atan])

@@ -1,6 +1,6 @@
 """Models against formulas written out by hand, published counts and stacks one by one."""
 
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from operator import xor
 
@@ -31,6 +31,7 @@ from inrkit.fields import (
     encoded,
     evaluate,
     finer,
+    join,
     log_abs,
     parameter_vectors,
     siren_gradient,
@@ -144,6 +145,40 @@ def test_stack_refuses_what_does_not_fit():
         stack([])
     with pytest.raises(ValueError, match="one class with parameters of equal shapes"):
         stack([SIREN(2, 1, width=4), SIREN(2, 1, width=5)])
+
+
+def test_a_stack_is_of_models_that_differ_in_parameters_alone():
+    """Each setting that is no parameter, changed one at a time."""
+    base = {"width": 4, "hidden_layers": 1}
+    frozen = MLP(2, 1, activation=torch.relu, **base)
+    frozen.requires_grad_(False)
+    first = MLP(2, 1, activation=torch.relu, **base)
+    for name, one, other in [
+        ("omega", SIREN(2, 1, omega_0=30, **base), SIREN(2, 1, omega_0=10, **base)),
+        ("activation", first, MLP(2, 1, activation=torch.tanh, **base)),
+        ("activation", MLP(2, 1, activation=lambda u: u * 2, **base), first),
+        ("scale", Gauss(2, 1, scale=3.0, **base), Gauss(2, 1, scale=4.0, **base)),
+        ("damping", SPDER(2, 1, **base), SPDER(2, 1, damping=torch.atan, **base)),
+        ("requires_grad", first, frozen),
+        ("training", first, MLP(2, 1, activation=torch.relu, **base).eval()),
+    ]:
+        with pytest.raises(ValueError, match=f"in their parameters alone; '[^']*{name}"):
+            stack([one, other])
+    twins = [MLP(2, 1, activation=partial(torch.mul, other=k), **base) for k in (2.0, 2.0, 3.0)]
+    assert stack(twins[:2])(torch.rand(3, 2)).shape == (2, 3, 1)
+    with pytest.raises(ValueError, match="in their parameters alone"):
+        stack(twins)
+
+
+def test_what_is_frozen_stays_frozen_in_a_stack():
+    models = [SIREN(2, 1, width=4, hidden_layers=1) for _ in range(2)]
+    for model in models:
+        next(model.parameters()).requires_grad_(False)
+    together = stack(models)
+    wanted = [p.requires_grad for p in models[0].parameters()]
+    assert [p.requires_grad for p in together.parameters()] == wanted
+    assert [p.requires_grad for p in unstack(together, 1).parameters()] == wanted
+    assert [p.requires_grad for p in join([together, together]).parameters()] == wanted
 
 
 def test_positional_encoding_frequencies():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import nn
 
 from inrkit.calculus import hessian, nested_autograd, total_degree
@@ -186,3 +187,27 @@ def test_a_stack_trains_as_its_models_do(normalization):
     for i, model in enumerate(models):
         fit(model, Regression(x, values[i]), steps=20, lr=1e-2, progress=False)
         assert torch.allclose(together(x)[i], model(x), atol=1e-6)
+
+
+def test_another_number_format_is_the_same_network():
+    torch.manual_seed(0)
+    model, x = FourierMFN(2, 1, width=32, layers=2), torch.rand(50, 2)
+    with torch.no_grad():  # its singular vectors lag behind
+        for hidden in model.cell.hidden:
+            hidden.weight += torch.randn_like(hidden.weight)
+    values = model(x).double()
+    assert torch.allclose(
+        model.double()(x.double()), values, atol=1e-5 * float(values.detach().abs().max())
+    )
+    assert torch.allclose(
+        model.float()(x).double(), values, atol=1e-5 * float(values.detach().abs().max())
+    )
+
+
+def test_windows_of_entry_and_layers_start_from_their_own_gammas():
+    """(Implicit)^2's released code: 6 and 3, over the number of filters."""
+    torch.manual_seed(0)
+    cell = GaborMFN(2, 1, width=3000, layers=2).cell
+    for given, alpha in ((cell.entry, 2.0), *((f, 1.0) for f in cell.filters)):
+        draws = given.precision.detach().numpy()
+        assert kstest(draws, "gamma", args=(alpha,)).pvalue > 1e-3

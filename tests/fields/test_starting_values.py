@@ -214,7 +214,7 @@ DEFAULTS = {
     PositionalEncoding: {"lowest": pi},  # SPDER, Eq. 7
     # (Implicit)^2: supplement, image fitting; released code
     FourierMFN: MFN_DEFAULTS | {"weight_scale": 1.0},
-    GaborMFN: MFN_DEFAULTS | {"weight_scale": 1.0, "alpha": 3.0},
+    GaborMFN: MFN_DEFAULTS | {"weight_scale": 1.0, "alpha": 3.0, "entry_alpha": 6.0},
     InjectedSIREN: MFN_DEFAULTS,
     SpectralNorm: {"target": 0.97, "iterations": 5},
     ImplicitField: {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from inrkit.calculus import nested_autograd, total_degree
-from inrkit.calculus.jet import traced
+from inrkit.calculus.truncation import traced
 from inrkit.fields import SIREN, stack
 from inrkit.training import (
     Blurred,
