@@ -3,9 +3,11 @@ r"""How the layers of a chain are computed: fused or not, compiled or not, in wh
 None of it changes a model, and only the precision changes a result beyond rounding.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -82,6 +84,19 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise ValueError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
     if precision == "tf32" and device.type != "cuda":
         raise ValueError(f"tf32 needs a CUDA device, this is {device.type}; take float32 or bf16")
+    if precision == "bf16" and device.type == "cpu" and not _rounds():
+        warnings.warn("this processor rounds no factors to bf16; float32 is used", stacklevel=4)
+
+
+@cache
+def _rounds() -> bool:
+    """Whether products on this processor are rounded where that is asked for."""
+    before, mkldnn.matmul.fp32_precision = mkldnn.matmul.fp32_precision, "bf16"
+    try:
+        x = torch.full((512, 512), 1 + 2**-10)  # a number between two of bf16
+        return bool((x @ x)[0, 0] < 512 * (1 + 2**-11))
+    finally:
+        mkldnn.matmul.fp32_precision = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 
@@ -109,8 +110,18 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with ZipFile(
+            path
+        ) as file:  # which keeps a checksum of each part, that PyTorch leaves alone
+            if file.testzip() is None:
+                return torch.load(path, map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
-        raise CheckpointError(
-            f"the checkpoint {path} is damaged; delete it to start over"
-        ) from error
+        raise damaged(path) from error
+    raise damaged(path)
+
+
+def damaged(path: Path) -> CheckpointError:
+    """What to say of a checkpoint that cannot be taken up."""
+    return CheckpointError(f"the checkpoint {path} is damaged; delete it to start over")

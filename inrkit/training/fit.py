@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import Parameter, signature
 from math import ceil, prod
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from inrkit.fields.arithmetic import check_precision, computing
 from inrkit.training import journal
-from inrkit.training.checkpoint import Kept
+from inrkit.training.checkpoint import Kept, damaged
 from inrkit.training.losses import Loss, at, drawn, passes
 from inrkit.training.paths import Replayed, arithmetic, choose
 from inrkit.training.progress import Progress
@@ -158,6 +159,8 @@ class _Run:
         self.model, self.loss, self.clip = model, loss, clip
         self.lr, self.schedule, self.wanted = lr, schedule, wanted
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("there is nothing to train: no parameter of the model requires_grad")
         self.device = self.parameters[0].device
         check_precision(precision, self.device)
         self.factors = [float(schedule(step)) for step in range(steps)] if schedule and file else []
@@ -182,7 +185,7 @@ class _Run:
         if state is None:
             self.losses = self._no_losses(steps)
         else:
-            self.resume(state)
+            self.take_up(state)
         if LOWEST in wanted and self.losses.ndim > 1:
             raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
 
@@ -212,16 +215,33 @@ class _Run:
 
     def one_step(self) -> None:
         with computing(self.arithmetic):
-            self.optimizer.zero_grad(set_to_none=False)
-            loss = drawn(at(self.loss, self.row[0]))
-            for rows in self.chunks:
-                share = loss(self.model, rows)
-                share.sum().backward()
-                self.losses.index_add_(0, self.row, share.detach().unsqueeze(0))
-            if self.clip is not None:
-                _clip(self.parameters, self.clip, self.losses.ndim - 1)
-            self.optimizer.step()
+            loss, totals = drawn(at(self.loss, self.row[0])), []
+
+            def evaluate() -> Tensor:
+                totals.append(self.evaluate(loss))
+                return totals[-1].sum()
+
+            if _asks_again(self.optimizer):
+                self.optimizer.step(evaluate)
+            else:
+                evaluate()
+                self.optimizer.step()
+            self.losses.index_add_(0, self.row, totals[0])
             self.row += 1
+
+    def evaluate(self, loss: Loss) -> Tensor:
+        """The loss of each signal, ``(1, *signals)``, and its gradient."""
+        self.optimizer.zero_grad(set_to_none=False)
+        total = torch.zeros_like(self.losses[:1])
+        for rows in self.chunks:
+            share = loss(self.model, rows)
+            if not share.requires_grad:
+                raise ValueError("the loss does not depend on the parameters that are trained")
+            share.sum().backward()
+            total += share.detach()
+        if self.clip is not None:
+            _clip(self.parameters, self.clip, self.losses.ndim - 1)
+        return total
 
     def check(self) -> None:
         """Raise where a loss since the last check is not finite."""
@@ -236,6 +256,11 @@ class _Run:
             raise NonFiniteLoss(
                 f"the loss is {value} at step {step} with learning rate {self.lr:g}; {where}; "
                 "try a smaller learning rate"
+            )
+        if self.step == len(self.losses) and not all(p.isfinite().all() for p in self.parameters):
+            raise NonFiniteLoss(
+                f"parameters are not finite numbers after the last step, {self.step}, with "
+                f"learning rate {self.lr:g}; try a smaller one"
             )
         self.checked = self.step
 
@@ -255,6 +280,13 @@ class _Run:
         if not finished:
             state["optimizer"] = self.optimizer.state_dict()
         self.kept.save(state, finished=finished)
+
+    def take_up(self, state: dict) -> None:
+        """Go on from a checkpoint, if it holds what this fit needs."""
+        try:
+            self.resume(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise damaged(self.kept.path) from error
 
     def resume(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
@@ -314,9 +346,10 @@ def _even_chunks(model: nn.Module, loss: Loss, device: torch.device) -> int:
 
 def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
     """Shorten each signal's gradient to ``limit``; the first axes of parameters are signals."""
-    squares = sum(p.grad.square().flatten(signals).sum(-1) for p in parameters)
+    used = [p for p in parameters if p.grad is not None]
+    squares = sum(p.grad.square().flatten(signals).sum(-1) for p in used)
     factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1)
-    for p in parameters:
+    for p in used:
         p.grad.mul_(factor.reshape(*factor.shape, *[1] * (p.ndim - signals)))
 
 
@@ -327,6 +360,12 @@ def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.
         rate = torch.tensor(lr, device=parameters[0].device)
         return optimizer(parameters, lr=rate, fused=True, capturable=True)
     return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
+
+
+def _asks_again(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step takes a function that evaluates the loss, as that of L-BFGS does."""
+    closure = signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is Parameter.empty
 
 
 def _set_rate(group: dict, rate: float) -> None:

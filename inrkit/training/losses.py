@@ -56,6 +56,14 @@ class SquaredError:
     operator: Callable[[nn.Module, Tensor], Tensor] | None = None
     passes: int = 1
 
+    def __post_init__(self):
+        shapes = tuple(self.coords.shape), tuple(self.values.shape)
+        if min(map(len, shapes)) < 2 or shapes[0][-2] != shapes[1][-2]:
+            raise ValueError(
+                "coordinates (*signals, n, d) and as many values (*signals, n, c) are needed, got "
+                f"shapes {shapes[0]} and {shapes[1]}"
+            )
+
     def __len__(self) -> int:
         return self.coords.shape[-2]
 
@@ -63,6 +71,11 @@ class SquaredError:
         """This share of the loss, ``(*signals)``."""
         coords, values = self.coords[..., rows, :], self.values[..., rows, :]
         found = self.operator(model, coords) if self.operator else model(coords)
+        if found.shape[-2:] != values.shape[-2:]:
+            raise ValueError(
+                f"the network gives shape {tuple(found.shape)} where the signal has "
+                f"{tuple(values.shape)}; points and channels must be as many"
+            )
         return (found - values).square().sum((-2, -1)) / (len(self) * self.values.shape[-1])
 
 
@@ -71,11 +84,7 @@ class Regression(SquaredError):
     """A field is fitted to samples of a signal (SIREN, Sec. 3.1; SPDER, Eq. 4)."""
 
     def __post_init__(self):
-        if self.coords.shape[-2] != self.values.shape[-2]:
-            raise ValueError(
-                f"as many values as coordinates are needed, got {self.values.shape[-2]} values "
-                f"for {self.coords.shape[-2]} coordinates"
-            )
+        super().__post_init__()
         if not torch.isfinite(self.values).all():
             raise ValueError("the signal holds values that are not finite numbers")
 

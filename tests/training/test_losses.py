@@ -101,7 +101,7 @@ def test_passes_are_evaluations_or_taylor_coefficients(d):
 
 
 def test_as_many_values_as_coordinates():
-    with pytest.raises(ValueError, match="got 3 values for 4 coordinates"):
+    with pytest.raises(ValueError, match=r"as many values .* got shapes .4, 2. and .3, 1."):
         Regression(points(4), torch.zeros(3, 1))
 
 

@@ -1,0 +1,131 @@
+"""What cannot be fitted says so in one sentence; what can is fitted."""
+
+import functools
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from inrkit.fields import MLP, SIREN, stack
+from inrkit.training import CheckpointError, NonFiniteLoss, Regression, fit
+
+X = torch.linspace(-1, 1, 20).reshape(10, 2)
+
+
+def network(out=3):
+    torch.manual_seed(0)
+    return SIREN(2, out, width=8, hidden_layers=1)
+
+
+@pytest.mark.parametrize(("out", "channels"), [(3, 1), (1, 3), (2, 3)])
+@pytest.mark.parametrize("several", [False, True])
+def test_values_and_signal_have_as_many_channels(out, channels, several):
+    model = stack([network(out), network(out)]) if several else network(out)
+    with pytest.raises(ValueError, match=rf"gives shape .*\b{out}\) where the signal has"):
+        fit(model, Regression(X, torch.zeros(10, channels)), steps=2, progress=False)
+
+
+@pytest.mark.parametrize("shape", [(10,), (9, 1), (1, 10), ()])
+def test_a_signal_has_points_and_channels(shape):
+    with pytest.raises(ValueError, match="as many values"):
+        Regression(X, torch.zeros(shape))
+
+
+def test_nothing_to_train():
+    with pytest.raises(ValueError, match="no parameter of the model requires_grad"):
+        fit(network().requires_grad_(False), Regression(X, torch.zeros(10, 3)), steps=2)
+
+
+def test_a_loss_beside_the_model():
+    loss = Regression(X, torch.zeros(10, 3), lambda model, x: x.sum(-1, keepdim=True).expand(-1, 3))
+    with pytest.raises(ValueError, match="does not depend on the parameters"):
+        fit(network(), loss, steps=2, progress=False)
+
+
+def test_parameters_that_are_not_used_are_left_alone_by_clipping():
+    model = network()
+    model.spare = nn.Parameter(torch.ones(3))
+    fit(model, Regression(X, torch.ones(10, 3)), steps=3, clip=0.1, progress=False)
+    assert torch.equal(model.spare.detach(), torch.ones(3))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_optimizer_that_asks_again_is_pytorchs_own(several):
+    """L-BFGS against a plain loop; losses are those before each step."""
+    options = functools.partial(torch.optim.LBFGS, max_iter=4, line_search_fn="strong_wolfe")
+    values = torch.sin(3 * X).sum(-1, keepdim=True).expand(10, 3)
+    build = (lambda: stack([network()])) if several else network
+    ours, theirs = build(), build()
+    found = fit(ours, Regression(X, values), steps=5, lr=1.0, optimizer=options, progress=False)
+    optimizer, losses = options(theirs.parameters(), lr=1.0), []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (theirs(X) - values).square().mean((-2, -1)).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        losses.append(float(optimizer.step(closure).detach()))
+    assert torch.allclose(found.losses.flatten(), torch.tensor(losses), rtol=1e-3)
+    assert found.losses[-1] < 0.3 * found.losses[0]
+
+
+def test_a_last_step_into_nothing_is_no_result(tmp_path):
+    """The loss before the last step is finite; the parameters after it are not."""
+
+    class Broken(torch.optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data.fill_(float("nan"))
+
+    loss = Regression(X, torch.ones(10, 3))
+    with pytest.raises(NonFiniteLoss, match="after the last step, 1"):
+        fit(
+            network(), loss, steps=1, optimizer=Broken, progress=False, checkpoint=tmp_path / "a.pt"
+        )
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def kept(folder, steps=4):
+    loss = Regression(X, torch.ones(10, 3))
+    fit(network(), loss, steps=steps, progress=False, checkpoint=folder / "a.pt")
+    (path,) = folder.glob("*.pt")
+    return path
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    path = kept(tmp_path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        parts = [i for i in file.infolist() if "/data/" in i.filename and i.file_size]
+    for part in parts:
+        at = whole.index(b"PK\x03\x04", part.header_offset)
+        name, extra = (int.from_bytes(whole[at + k : at + k + 2], "little") for k in (26, 28))
+        place = at + 30 + name + extra
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError, match="is damaged; delete it"):
+            kept(tmp_path)
+    path.write_bytes(whole)
+    kept(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["model", "losses", "step", "parts", "random"])
+def test_a_checkpoint_with_other_contents_is_damaged(tmp_path, lost):
+    path = kept(tmp_path)
+    state = torch.load(path, weights_only=True)
+    del state[lost]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="is damaged; delete it"):
+        kept(tmp_path)
+
+
+def test_parameters_of_another_shape_are_damage(tmp_path):
+    path = kept(tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["model"] = MLP(2, 3, width=9, hidden_layers=1).state_dict()
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="is damaged; delete it"):
+        kept(tmp_path)
