@@ -1,6 +1,6 @@
 """Signals: coordinates and values, and the data sets that they come from."""
 
-from inrkit.signals.cameras import Camera, Rays, Views, blender_views, orbit, views
+from inrkit.signals.cameras import Camera, Rays, Views, orbit, views
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.images import image
 from inrkit.signals.labelled import LabelledImages, labelled_images
@@ -18,6 +18,7 @@ from inrkit.signals.registry import (
     sets,
 )
 from inrkit.signals.samples import Samples, distance_samples
+from inrkit.signals.scenes import blender_views
 from inrkit.signals.shapes import RoundedBox, Shape, Sphere, Torus, TorusKnot
 from inrkit.signals.sound import Sound, sound
 from inrkit.signals.video import Video, video

@@ -1,18 +1,13 @@
 """Cameras, their rays, and the pictures that they took: views of a scene."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import cos, radians, sin, tan
-from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-
-from inrkit.signals.registry import DataError, Item, items, locate
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +39,30 @@ class Camera:
 
     Attributes:
         pose: from the camera to the world, rotation and position ``(3, 4)``.
-        focal: distance of the picture plane, in pixels.
+        focal: distance of the picture plane, in widths of a pixel.
         shape: height and width of the picture.
+        focal_y: the same in heights of a pixel; equal by default.
+        centre: column and row that the camera looks at, from the picture's upper left corner, where
+            the first pixel's middle is (1/2, 1/2); by default the middle of the picture.
     """
 
     pose: Tensor
     focal: float
     shape: tuple[int, int]
+    focal_y: float | None = None
+    centre: tuple[float, float] | None = None
 
     def rays(self) -> Rays:
         """Through the middle of every pixel, row by row."""
         height, width = self.shape
+        column, row = self.centre or (width / 2, height / 2)
         down, right = torch.meshgrid(
-            torch.arange(height) + 0.5 - height / 2,
-            torch.arange(width) + 0.5 - width / 2,
+            torch.arange(height) + 0.5 - row,
+            torch.arange(width) + 0.5 - column,
             indexing="ij",
         )
+        if self.focal_y is not None:
+            down = down * (self.focal / self.focal_y)
         local = torch.stack([right, -down, torch.full_like(right, -self.focal)], dim=-1)
         directions = normalize(local.reshape(-1, 3) @ self.pose[:, :3].mT, dim=-1)
         return Rays(self.pose[:, 3].expand_as(directions), directions)
@@ -142,51 +145,3 @@ def views(name: str, cameras: Sequence[Camera], pictures: Sequence[Tensor]) -> V
     if len(colours) != len(together):
         raise ValueError(f"{len(together)} rays need as many colours, got {len(colours)}")
     return Views(name, together, colours, tuple(cameras))
-
-
-def blender_views(
-    set_name: str, split: str, n: int, *, size: int | None = None, scale: float = 2 / 3
-) -> Views:
-    r"""Views of a scene of the Blender set (Mildenhall et al. 2020), over white.
-
-    Args:
-        set_name: data set whose items are ``<set>/<split>/r_<i>`` and ``<set>/transforms_<split>``.
-        split: "train" or "test".
-        n: number of views, evenly spread over those that are there.
-        size: pixels a side, by averaging whole pixels; the file's own by default.
-        scale: factor on positions, such that the scene lies in :math:`[-1, 1]^3`.
-
-    Raises:
-        DataError: the data is not here, or there are fewer views.
-    """
-    info = json.loads(locate(f"{set_name}/transforms_{split}").read_text())
-    poses = {Path(f["file_path"]).name: f["transform_matrix"] for f in info["frames"]}
-    there = [item for item in items(set_name) if item.name.startswith(f"{set_name}/{split}/")]
-    if not 1 <= n <= len(there):
-        raise DataError(f"n lies in 1 to {len(there)} for {set_name}/{split}, got {n}")
-    there.sort(key=_number)
-    chosen = [there[round(i)] for i in np.linspace(0, len(there) - 1, n)]
-    cameras, pictures = [], []
-    for item in chosen:
-        picture = _over_white(imageio.imread(locate(item.name)), size)
-        pose = torch.tensor(poses[item.name.rpartition("/")[2]], dtype=torch.float32)[:3]
-        pose[:, 3] *= scale
-        focal = picture.shape[1] / 2 / tan(info["camera_angle_x"] / 2)
-        cameras.append(Camera(pose, focal, tuple(picture.shape[:2])))
-        pictures.append(torch.from_numpy(picture))
-    return views(set_name, cameras, pictures)
-
-
-def _number(item: Item) -> int:
-    return int(item.name.rpartition("_")[2])
-
-
-def _over_white(pixels: np.ndarray, size: int | None) -> np.ndarray:
-    colour, alpha = pixels[..., :3] / 255, pixels[..., 3:] / 255
-    picture = colour * alpha + 1 - alpha
-    if size is None:
-        return picture
-    factor, rest = divmod(len(picture), size)
-    if rest:
-        raise ValueError(f"size divides the picture's {len(picture)} pixels, got {size}")
-    return picture.reshape(size, factor, size, factor, 3).mean((1, 3))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 import torch
@@ -13,23 +14,43 @@ def grid(
     *,
     low: float = -1.0,
     high: float = 1.0,
+    centres: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    r"""Coordinates of a regular grid on :math:`[\text{low}, \text{high}]^d`, end points included.
+    r"""Coordinates of a regular grid on :math:`[\text{low}, \text{high}]^d`.
 
-    Point :math:`(i_1, \dots, i_d)` lies at :math:`\text{low} + (\text{high} - \text{low})\,
-    i_k / (N_k - 1)` along axis k; the last axis runs fastest, so that an image is (row, column).
+    Along axis k, point :math:`(i_1, \dots, i_d)` lies at
+
+    .. math:: \text{low} + (\text{high} - \text{low})\, \frac{i_k}{N_k - 1}
+              \qquad \text{or} \qquad
+              \text{low} + (\text{high} - \text{low})\, \frac{i_k + 1/2}{N_k}:
+
+    end points included, as in SIREN's code, or with ``centres`` in the middle of N equal parts, as
+    pixels are in many other programs (``align_corners=False``). The last axis runs fastest, so that
+    an image is (row, column). A single point lies at the lower end, or in the middle.
 
     Args:
         shape: number of points :math:`N_k` along each of the d axes.
+        low: where each axis begins.
+        high: where it ends.
+        centres: whether points lie at the centres of pixels.
 
     Returns:
         coordinates, ``(prod(shape), d)``.
+
+    Raises:
+        ValueError: an axis has no points, or its ends are not finite.
     """
     if len(shape) == 0 or min(shape) < 1:
         raise ValueError(f"a grid needs at least one point along every axis, got {tuple(shape)}")
-    axes = [torch.linspace(low, high, n, device=device, dtype=dtype) for n in shape]
+    if not (isfinite(low) and isfinite(high)):
+        raise ValueError(f"a grid lies between finite ends, got {low} and {high}")
+    inset = [(high - low) / (2 * n) if centres else 0 for n in shape]
+    axes = [
+        torch.linspace(low + d, high - d, n, device=device, dtype=dtype)
+        for n, d in zip(shape, inset, strict=True)
+    ]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(shape))
 
 

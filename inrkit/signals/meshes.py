@@ -12,8 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inrkit.signals.nearest import unsigned
 from inrkit.signals.registry import opened
+from inrkit.signals.solids import Surface, surface
 
+PROBED = 20_000  # faces whose two sides are looked at
+NEXT_TO = 1e-7  # of the mesh's size: how far from the face
+TOLERATED = 1e-3  # of the area: scans cross themselves in a few faces
 EXTENT = 0.9  # half the longest side of a placed shape: a level set then closes within the cube
 
 
@@ -108,17 +113,19 @@ class Mesh:
         return np.cross(b - a, c - a)
 
     @cached_property
+    def _surface(self) -> Surface:
+        """What the faces enclose, each taken once and turned outward."""
+        return surface(self.vertices, self.faces)
+
+    @property
     def open_edges(self) -> int:
         """Edges that faces do not pass as often one way as the other: 0 if there is no hole."""
-        start, end = self.faces.ravel(), np.roll(self.faces, -1, axis=1).ravel()
-        keys = np.minimum(start, end) * len(self.vertices) + np.maximum(start, end)
-        _, edge = np.unique(keys, return_inverse=True)
-        return int(np.count_nonzero(np.bincount(edge, weights=np.sign(end - start))))
+        return self._surface.open_edges
 
     @property
     def watertight(self) -> bool:
         """Whether the faces enclose a volume without a hole."""
-        return self.open_edges == 0
+        return not self._surface.problem
 
     @property
     def area(self) -> float:
@@ -145,34 +152,83 @@ class Mesh:
             self.name, points.float(), normals.float(), self.sha256, self.placement
         )
 
+    @cached_property
+    def _sides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How often the surface goes round points just outside and inside of faces; their areas.
+
+        Of all faces, or of so many that are evenly spread.
+        """
+        v, f = self._surface.vertices, self._surface.faces
+        corners = v[f[np.linspace(0, len(f) - 1, min(len(f), PROBED)).astype(int)]]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        areas = np.linalg.norm(normals, axis=1)
+        step = NEXT_TO * np.ptp(v, axis=0).max() * normals / np.where(areas > 0, areas, 1)[:, None]
+        outside, inside = (
+            igl.fast_winding_number(v, f, corners.mean(1) + sign * step) for sign in (1, -1)
+        )
+        return outside, inside, areas
+
+    def _queries(self, points: Tensor) -> np.ndarray:
+        """Points as an array, once it is sure that inside and outside are told apart."""
+        if self._surface.problem:
+            raise ValueError(
+                f"{self.name} {self._surface.problem}, so that inside and outside are not told "
+                "apart: make it a closed solid first"
+            )
+        _, inside, areas = self._sides
+        if areas[inside < 0.5].sum() > TOLERATED * areas.sum():
+            raise ValueError(
+                f"{self.name} crosses itself, so that inside and outside are not told apart: "
+                "make it a solid first, as with a boolean union"
+            )
+        queries = points.detach().cpu().double().numpy()
+        if queries.ndim != 2 or queries.shape[1] != 3 or not np.isfinite(queries).all():
+            raise ValueError(
+                f"points are finite numbers (n, 3), got {tuple(queries.shape)}"
+                + ("" if np.isfinite(queries).all() else " with some that are not finite")
+            )
+        return queries
+
     def inside(self, points: Tensor) -> Tensor:
         """Which points lie inside, ``(n, 3)`` to ``(n,)``, by the generalized winding number.
 
         The number of times that the surface goes round a point, summed over solid angles of faces
         (Jacobson et al. 2013), in libigl's fast form (Barill et al. 2018); inside is above 1/2.
+        Bodies that overlap are one, cavities are outside.
 
         Raises:
-            ValueError: the mesh has holes.
+            ValueError: the mesh has holes or a single side, or crosses itself such that there is
+                no inside; points are not finite.
         """
-        if not self.watertight:
-            raise ValueError(
-                f"{self.name} has holes ({self.open_edges} open edges), so that inside and outside "
-                "are not told apart: close them first"
-            )
-        queries = points.detach().cpu().double().numpy()
-        winding = igl.fast_winding_number(self.vertices, self.faces, queries)
-        return torch.from_numpy(winding > 0.5).to(points.device)
+        return self._within(self._queries(points)).to(points.device)
+
+    def _within(self, queries: np.ndarray) -> Tensor:
+        solid = self._surface
+        return torch.from_numpy(igl.fast_winding_number(solid.vertices, solid.faces, queries) > 0.5)
 
     def distance(self, points: Tensor) -> Tensor:
-        """Signed distance, negative inside, ``(n, 3)`` to ``(n, 1)``; as a value, without a graph.
+        """Signed distance, negative inside, ``(n, 3)`` to ``(n, 1)``; can be differentiated.
+
+        First and second derivatives are those of the distance to the nearest face, edge or vertex
+        (:mod:`inrkit.signals.nearest`); where two are equally near, those of one of them.
 
         Raises:
-            ValueError: the mesh has holes.
+            ValueError: as for :meth:`inside`; bodies overlap, so that faces lie within the solid.
         """
-        queries = points.detach().cpu().double().numpy()
-        squared, _, _ = igl.point_mesh_squared_distance(queries, self.vertices, self.faces)
-        distance = torch.from_numpy(np.sqrt(squared)).to(points)
-        return torch.where(self.inside(points), -distance, distance).unsqueeze(-1)
+        queries = self._queries(points)
+        outside, _, areas = self._sides
+        if areas[outside > 0.5].sum() > TOLERATED * areas.sum():
+            raise ValueError(
+                f"bodies of {self.name} overlap, so that faces lie within the solid and are no "
+                "surface of it: unite them first, as with a boolean union"
+            )
+        v, f = self._surface.vertices, self._surface.faces
+        squared, face, nearest = igl.point_mesh_squared_distance(queries, v, f)
+        value = torch.from_numpy(np.sqrt(squared)).to(points.detach())
+        with_graph = unsigned(points, nearest, face, v, f)
+        distance = value + (with_graph - with_graph.detach())
+        inside = self._within(queries).to(points.device)
+        return torch.where(inside, -distance, distance).unsqueeze(-1)
 
 
 def mesh(source: str | Path) -> Mesh:
@@ -181,13 +237,18 @@ def mesh(source: str | Path) -> Mesh:
     It is placed in the cube: the middle of its bounding box at 0, the longest side from -0.9 to
     0.9, the aspect ratio kept. SIREN's released code keeps the ratio as well, but centres the mean
     of the points and lets the extreme coordinates touch -1 and 1, where a level set is cut open.
-    Vertices at the same place are made one; a closed mesh that looks inwards is turned.
+    The parts of a scene (glTF, ...) are one mesh, each where its node places it.
+
+    Vertices at the same place are made one, and faces that come twice too. Faces look outward:
+    neighbours agree, and a body that looks inward is turned, but for one within another, which is
+    a cavity (:func:`inrkit.signals.solids.surface`). What has holes keeps the sides it has.
 
     Args:
         source: name of an item ("stanford_meshes/bunny"), or path of a file.
 
     Raises:
-        ValueError: the source is missing, unreadable, has no faces or vertices that are not finite.
+        ValueError: the source is missing, unreadable, has no faces, none with an area, or vertices
+            that are not finite.
     """
     import trimesh  # here alone: it is slow to import
 
@@ -202,10 +263,10 @@ def mesh(source: str | Path) -> Mesh:
         ) from error
     checked = Mesh(name, vertices, faces)
     placement = _placement(vertices[faces.ravel()], name)
-    vertices, faces = _merged(placement.into(checked.vertices), checked.faces)
-    placed = Mesh(name, vertices, faces, sha256, placement)
-    if placed.watertight and placed.volume < 0:
-        return replace(placed, faces=faces[:, ::-1].copy())
+    found = surface(placement.into(checked.vertices), checked.faces)
+    placed = Mesh(name, found.vertices, found.faces, sha256, placement)
+    if placed.area == 0:
+        raise ValueError(f"all faces of {name} are lines: they have no area")
     return placed
 
 
@@ -264,15 +325,10 @@ def _read_ply(data: bytes) -> np.ndarray:
 
 def _placement(points: np.ndarray, name: str) -> Placement:
     low, high = points.min(0), points.max(0)
-    side = float((high - low).max())
+    with np.errstate(over="ignore"):
+        side = float((high - low).max())
     if side == 0:
         raise ValueError(f"all points of {name} lie at one place")
+    if not 1e-150 < side < 1e150:
+        raise ValueError(f"{name} is {side:g} wide: squares of such lengths are no numbers")
     return Placement(tuple(((low + high) / 2).tolist()), side / 2 / EXTENT)
-
-
-def _merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One vertex for each place that a face uses, without the faces that become a line."""
-    places, index = np.unique(vertices[faces.ravel()], axis=0, return_inverse=True)
-    faces = index.reshape(-1, 3)
-    a, b, c = faces.T
-    return places, faces[(a != b) & (b != c) & (c != a)]

@@ -117,7 +117,7 @@ def find(name: str) -> Item | None:
     return next((item for item in _read(REGISTRY) if item.name == name), None)
 
 
-def opened(source: str | Path, kind: str) -> tuple[str, Path, str]:
+def opened(source: str | os.PathLike, kind: str) -> tuple[str, Path, str]:
     """Name, path and SHA-256 of an item's file, or of a file of one's own; it counts as read.
 
     Args:
@@ -127,13 +127,19 @@ def opened(source: str | Path, kind: str) -> tuple[str, Path, str]:
     Raises:
         ValueError: there is neither; a :class:`DataError` where the item's file is not here.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise ValueError(f"{kind} comes as a name or path, not as {type(source).__name__}")
     item = find(str(source))
     if item is not None:
         return item.name, locate(item.name), item.sha256
-    path = Path(source)
-    if not path.is_file():
-        raise ValueError(f"{source} is neither an item of a data set nor {kind}")
-    return path.name, path, files.note(path)
+    path = Path(os.fsdecode(source))
+    try:
+        if path.is_file():
+            return path.name, path, files.note(path)
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+    except (OSError, ValueError) as error:  # not to be read, or no name of a file
+        what = str(error).partition("\n")[0]
+    raise ValueError(f"{source} is neither an item of a data set nor {kind}: {what}")
 
 
 def locate(name: str) -> Path:

@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from inrkit.signals.frames import read
 from inrkit.signals.grids import grid
 from inrkit.signals.registry import opened
 
@@ -81,7 +82,7 @@ def _values(pixels: Tensor) -> Tensor:
 
 
 def video(
-    source: str | Path | np.ndarray,
+    source: str | Path | np.ndarray | Tensor,
     *,
     frames: int | None = None,
     factor: int = 1,
@@ -89,44 +90,66 @@ def video(
 ) -> Video:
     r"""A video as a signal; pixels :math:`p \in \{0, \dots, 255\}` become :math:`2p/255 - 1`.
 
-    Frames are decoded one after the other, and reduced as they come.
+    Frames are decoded one after the other, and reduced as they come. They are as a player shows
+    them: turned as the display matrix says; colours by the file's own matrix and range (BT.601
+    where it names none, as in FFmpeg) in 8 bits; transparency over white; pixels that are not
+    square made so, by stretching their shorter side. Frames at uneven times are shown at even ones,
+    k / rate, each time the last one that has come; the step is the shortest between two frames, so
+    that all are seen, or where that gave ten times as many frames as there are, the mean.
 
     Args:
-        source: name of an item ("bikes"), path of a file (all that FFmpeg reads), or array
-            ``(T, H, W, 3)`` of uint8, or of floats in [0, 1].
+        source: name of an item ("bikes"), path of a file (all that FFmpeg reads, GIF too), or array
+            or tensor ``(T, H, W, 3)`` of uint8, or of floats in [0, 1].
         frames: keep so many from the beginning; all by default, or where there are fewer.
         factor: each pixel is the mean of a square of ``factor`` x ``factor``; rows and columns that
             fill no square are cut off.
         rate: frames a second of an array; a file has its own.
 
     Raises:
-        ValueError: the source is missing, not a video, holds no frames, or is smaller than a square
-            of ``factor``; an array has other numbers, or comes without a rate.
+        ValueError: the source is missing, not a video, cut short, holds no frames, frames of
+            several sizes or of high dynamic range, or is smaller than a square of ``factor``; an
+            array has other numbers, or comes without a rate.
+        TypeError: the source is no name, path, array or tensor.
     """
-    if frames is not None and frames < 1:
-        raise ValueError(f"frames is a number of frames, at least 1, got {frames}")
-    if factor < 1 or factor != int(factor):
+    if frames is not None and not _whole(frames):
+        raise ValueError(f"frames is a whole number of frames, at least 1, got {frames}")
+    if not _whole(factor):
         raise ValueError(f"factor is a whole number of pixels, at least 1, got {factor}")
     name, decoded, rate, sha256 = _read(source, rate)
-    reduced = [_reduced(frame, factor, name) for frame in islice(decoded, frames)]
+    kept = islice(decoded, None if frames is None else int(frames))
+    reduced = [_reduced(frame, int(factor), name) for frame in kept]
     if not reduced:
         raise ValueError(f"{name} is a video without frames")
+    sizes = dict.fromkeys(tuple(frame.shape[:2]) for frame in reduced)
+    if len(sizes) > 1:
+        raise ValueError(f"frames of {name} have several sizes: {', '.join(map(str, sizes))}")
     return Video(name, torch.stack(reduced), float(rate), sha256)
 
 
-def _read(
-    source: str | Path | np.ndarray, rate: float | None
-) -> tuple[str, Iterator[np.ndarray], float, str]:
+def _whole(value) -> bool:
+    return isinstance(value, Real) and 1 <= value < float("inf") and value == int(value)
+
+
+def _read(source, rate: float | None) -> tuple[str, Iterator[np.ndarray], float, str]:
     """Name, frames, their rate, and SHA-256."""
+    if isinstance(source, Tensor):
+        source = source.detach().cpu()
+        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
     if isinstance(source, np.ndarray):
         if rate is None:
             raise ValueError("an array does not say how fast it is to be shown: give its rate")
+        if not (isinstance(rate, Real) and 0 < rate < float("inf")):
+            raise ValueError(f"rate is a number of frames a second above 0, got {rate}")
         sha256 = hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
         return "array", iter(_checked(source)), rate, sha256
+    if not isinstance(source, str | Path):
+        raise TypeError(
+            f"a video is a name, a path, an array or a tensor, got {type(source).__name__}"
+        )
     if rate is not None:
         raise ValueError("a file says itself how fast it is to be shown: give no rate")
     name, path, sha256 = opened(source, "a video file")
-    return name, _decoded(path), _rate(path), sha256
+    return name, *read(path), sha256
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:
@@ -134,7 +157,7 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.size == 0:
         raise ValueError(
             f"a video is (T, H, W, 3) with at least one frame and pixel, the array is "
-            f"{pixels.shape}"
+            f"{pixels.shape}" + (": move the channels to the end" if 3 in pixels.shape[:-1] else "")
         )
     if pixels.dtype == np.uint8:
         return pixels
@@ -146,31 +169,6 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
             f"{pixels.max():g}"
         )
     return np.rint(255 * pixels).astype(np.uint8)
-
-
-def _rate(path: Path) -> float:
-    """Frames a second of a file that holds a video."""
-    try:
-        with av.open(path) as container:
-            streams = container.streams.video
-            rate = streams[0].average_rate if streams else None
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a video (MP4, WebM, ...): {error}") from error
-    if not streams:
-        raise ValueError(f"{path} holds no video")
-    if not rate:
-        raise ValueError(f"{path} is a video without frames")
-    return float(rate)
-
-
-def _decoded(path: Path) -> Iterator[np.ndarray]:
-    """Frames of a file, ``(H, W, 3)``, uint8, one after the other."""
-    try:
-        with av.open(path) as container:
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a video (MP4, WebM, ...): {error}") from error
 
 
 def _reduced(frame: np.ndarray, factor: int, name: str) -> Tensor:

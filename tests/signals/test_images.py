@@ -100,7 +100,7 @@ def test_files_are_read_as_their_exif_turns_them(tmp_path):
         (np.full((3, 3), 255.0), "span 255 to 255"),
         (np.zeros((0, 3)), "at least one pixel"),
         (np.zeros(4), "an image is"),
-        (np.zeros((3, 3, 2)), "an image is"),
+        (np.zeros((3, 3, 5)), "an image is"),
         (np.zeros((2, 2), complex), "complex128"),
     ],
 )

@@ -127,3 +127,26 @@ def test_box_samples_fall_on_sides_edges_and_corners_by_area():
 def test_shapes_are_known_by_their_measures():
     assert Sphere(0.5).sha256 == Sphere(0.5).sha256 != Sphere(0.6).sha256
     assert Sphere(0.5).name == "Sphere(radius=0.5)"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+def test_second_derivatives_are_those_of_differences(shape):
+    """Of the gradient, which is exact; not where it jumps: about the middle, equally far."""
+    points, h = cube(60), 1e-5
+
+    def slope(x):
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(shape.distance(x).sum(), x)[0]
+
+    found, expected = torch.zeros(2, len(points), dtype=points.dtype)
+    for k in range(3):
+        x, step = points.clone().requires_grad_(), h * torch.eye(3, dtype=points.dtype)[k]
+        (first,) = torch.autograd.grad(shape.distance(x).sum(), x, create_graph=True)
+        second = torch.zeros_like(x)
+        if first.requires_grad:
+            (second,) = torch.autograd.grad(first[:, k].sum(), x, materialize_grads=True)
+        found += second[:, k]
+        expected += (slope(points + step) - slope(points - step))[:, k] / (2 * h)
+    smooth = expected.abs() < 100
+    assert smooth.sum() > 50
+    torch.testing.assert_close(found[smooth], expected[smooth], rtol=1e-5, atol=1e-5)

@@ -1,9 +1,7 @@
 """Volume rendering against closed forms: known transmittance, known distributions, geometry."""
 
-import json
 from math import pi, sqrt
 
-import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
@@ -11,8 +9,6 @@ from scipy import stats
 
 from inrkit.signals import (
     Rays,
-    blender_views,
-    cameras,
     crossing,
     edges,
     emission,
@@ -24,7 +20,6 @@ from inrkit.signals import (
     views,
     weights,
 )
-from inrkit.signals.registry import Item
 
 
 def parallel(offsets):
@@ -193,26 +188,3 @@ def test_views_keep_rays_and_pictures_together():
     torch.testing.assert_close(rays.origins, origins[which])
     with pytest.raises(ValueError, match="as many colours"):
         views("two", path, pictures[:2])
-
-
-def test_a_blender_scene_is_read_over_white(tmp_path, monkeypatch):
-    pose = [[0, 0, 1, 3], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
-    frames = [{"file_path": f"./train/r_{i}", "transform_matrix": pose} for i in (0, 2, 10)]
-    info = {"camera_angle_x": np.pi / 2, "frames": frames}
-    (tmp_path / "transforms_train").write_text(json.dumps(info))
-    for i in (0, 2, 10):
-        pixels = np.zeros((4, 4, 4), np.uint8)
-        pixels[:2] = [25 * i, 0, 0, 255]  # the upper half opaque, the lower transparent
-        imageio.imwrite(tmp_path / f"r_{i}.png", pixels)
-    known = [Item("s", f"s/train/r_{i}", "", "", "", "", "", 0) for i in (10, 0, 2)]
-    monkeypatch.setattr(cameras, "items", lambda _: known)
-    monkeypatch.setattr(cameras, "locate", lambda name: tmp_path / (
-        name.split("/")[-1] + (".png" if "r_" in name else "")))  # fmt: skip
-    found = blender_views("s", "train", 2, size=2, scale=0.5)
-    first, last = found.pictures()
-    np.testing.assert_allclose(first, [[[0, 0, 0]] * 2, [[1, 1, 1]] * 2])
-    np.testing.assert_allclose(last[0, 0], [250 / 255, 0, 0], rtol=1e-6)
-    camera = found.cameras[0]
-    assert camera.focal == pytest.approx(1) and camera.pose[:, 3].tolist() == [1.5, 0, 0]
-    with pytest.raises(ValueError, match="n lies in 1 to 3"):
-        blender_views("s", "train", 4)
