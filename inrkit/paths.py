@@ -13,3 +13,10 @@ RESULTS = ROOT / "results"
 BENCH = RESULTS / "bench"
 NOTEBOOKS = ROOT / "notebooks"
 BOOK = ROOT / "book"
+
+REMEDY = "inrkit needs its project's folder: install it there, with pip install -e ."
+
+
+def shown(path: Path) -> str:
+    """A path as people read it: below the project's folder without that folder."""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from inrkit import paths
 from inrkit.companion import chapter, measured, pages, scorecard, statements, store
 from inrkit.companion.errors import CompanionError
+from inrkit.companion.notebooks import read
 
 
 def build(
@@ -30,6 +32,8 @@ def build(
     Raises:
         CompanionError: a record is missing or the build gave warnings.
     """
+    if find_spec("jupyter_book") is None:
+        raise CompanionError("Jupyter Book is not installed: pip install 'inrkit[book]'")
     target = (paths.ROOT if out is None else Path(out).resolve()) / "_build"
     staged = stage(target / "stage", strict=strict, profiles=profiles)
     html = target / "html"
@@ -40,10 +44,10 @@ def build(
 
 def stage(folder: Path, *, strict: bool = True, profiles: Sequence[str] = store.READ) -> Path:
     """Lay out everything that the book is built from in ``folder``, which is made anew."""
+    toc = pages.yaml_of(paths.BOOK / "_toc.yml", dict)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(paths.BOOK, folder)
     (folder / "_generated").mkdir()
-    toc = yaml.safe_load((paths.BOOK / "_toc.yml").read_text(encoding="utf-8"))
     records = {id: _record(id, profiles) for id in notebooks(toc)}
     missing = [id for id, record in records.items() if record is None]
     if missing and strict:
@@ -118,7 +122,7 @@ def _record(id: str, profiles: Sequence[str]) -> Path | None:
 
 
 def _stage_notebook(folder: Path, id: str, record: Path) -> None:
-    content = nbformat.read(record / store.NOTEBOOK, as_version=4)
+    content = read(record / store.NOTEBOOK)
     chapter.notebook(content, measured.read(id, record))
     page = folder / f"{id}.ipynb"
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """A chapter: an executed notebook made a page, with its banner and its table of claims."""
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -17,6 +18,7 @@ from inrkit.companion.notebooks import select
 from inrkit.companion.records import DIGEST
 from inrkit.companion.store import METRICS, RUN
 
+MARKUP = re.compile(r"""[!"#$&'*<>\[\\\]^`{|}~]|(?<!\w)_|_(?!\w)""")  # of HTML and MyST
 NBSP = "\u00a0"  # keeps a number and its unit on one line
 CHANGED = (
     "The chapter's code has changed since this run: code, words and figures below are those of the "
@@ -38,7 +40,7 @@ def banner(record: Measured, changed: bool = False) -> str:
         "quick": "Quick run, sized for two cores and a minute",
         "smoke": "Smoke run, sized for tests: its numbers mean nothing",
     }[run["profile"]]
-    machine = [run["device"]["name"], f"PyTorch {run['versions']['torch']}", _commit(run)]
+    machine = [text(run["device"]["name"]), f"PyTorch {run['versions']['torch']}", _commit(run)]
     if run["device"]["kind"] == "cpu":
         machine.insert(1, _count(run["threads"], "thread"))
     lines = [
@@ -57,7 +59,7 @@ def banner(record: Measured, changed: bool = False) -> str:
         _sample(record),
         _earlier(run),
         CHANGED if changed else "",
-        "Remarks: " + "; ".join(run["notes"]) if run["notes"] else "",
+        "Remarks: " + "; ".join(map(text, run["notes"])) if run["notes"] else "",
         _differences(record) if record.measures else "",
         f"Download: {_downloads(id)}",
     ]
@@ -107,7 +109,7 @@ def _differences(record: Measured) -> str:
     if not record.deviations:
         return "All settings are the paper's."
     rows = "".join(
-        f"<tr><td>{escape(one.what)}{_for(one.models)}</td><td>{_short(one.paper)}</td>"
+        f"<tr><td>{text(one.what)}{_for(one.models)}</td><td>{_short(one.paper)}</td>"
         f"<td>{_short(one.here)}</td></tr>"
         for one in record.deviations
     )
@@ -120,15 +122,20 @@ def _differences(record: Measured) -> str:
 
 
 def _for(models: Sequence[str]) -> str:
-    return f" <small>({escape(', '.join(models))})</small>" if models else ""
+    return f" <small>({text(', '.join(models))})</small>" if models else ""
 
 
 def _short(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "<br>".join(f"{escape(str(k))}: {_short(v)}" for k, v in value.items())
+        return "<br>".join(f"{text(k)}: {_short(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
-        return escape(", ".join(map(str, value))) or "none"
-    return escape("none" if value is None else str(value))
+        return text(", ".join(map(str, value))) or "none"
+    return text("none" if value is None else value)
+
+
+def text(value: Any) -> str:
+    """Anyone's words on one line, in characters that mean themselves in Markdown and in HTML."""
+    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(str(value).split()))
 
 
 def _spent(run: Mapping[str, Any]) -> str:
@@ -149,7 +156,7 @@ def _downloads(id: str) -> str:
 
 def _used(item: Mapping[str, Any]) -> str:
     share = "" if item["n"] == item["of"] else f" ({item['n']} of {item['of']})"
-    return item["name"] + share
+    return text(item["name"]) + share
 
 
 def _commit(run: Mapping[str, Any]) -> str:
@@ -240,8 +247,8 @@ def claimed(record: Measured) -> str:
 def _claim(claim: claims.Claim, found: Answers, record: Measured) -> str:
     kind = claim.metric + (f", {claim.reading}" if claim.reading else "")
     values = (
-        claims.show(claim.value, claim.spread, claim.unit),
-        claims.show(found.over.mean, found.over.std, claim.unit),
+        escape(claims.show(claim.value, claim.spread, claim.unit)),
+        escape(claims.show(found.over.mean, found.over.std, claim.unit)),
     )
     about = f"{escape(claim.setting)}<br><small>{escape(kind)}</small>{_why(claim, found)}"
     cells = [_linked(claim.id, record), about, *values, str(found.over.n)]
@@ -252,8 +259,8 @@ def _claim(claim: claims.Claim, found: Answers, record: Measured) -> str:
 def _linked(id: str, record: Measured) -> str:
     """A claim's id; it leads to the cell that recorded it, where the record says which."""
     cell = record.run.get("cells", {}).get(id)
-    shown = f'<a href="#cell-{cell}">{id}</a>' if cell else id
-    return f'<span id="{id}">{shown}</span>'
+    shown = f'<a href="#cell-{cell}">{escape(id)}</a>' if cell else escape(id)
+    return f'<span id="{escape(id)}">{shown}</span>'
 
 
 def _why(claim: claims.Claim, found: Answers) -> str:
@@ -263,11 +270,11 @@ def _why(claim: claims.Claim, found: Answers) -> str:
         low, high = verdicts.accepted(claim, found.over.n)
         rule = "the prediction interval" if claim.spread else "5% around the printed number"
         said.append(f"agrees from {low:.4g} to {high:.4g} ({rule})")
-    unit = " decades" if claim.better == "lower" else f" {claim.unit}".rstrip()
+    unit = " decades" if claim.better == "lower" else f" {escape(claim.unit)}".rstrip()
     for rival, gap, answer in found.pairs:
         ends = "" if gap.n < 2 else f" [{gap.low:.3g}, {gap.high:.3g}]"
         said.append(f"minus {escape(rival)}: {gap.mean:.3g}{ends}{unit}, n = {gap.n}: {answer}")
-    said += [f"apart: {claim.apart}"] * bool(claim.apart)
+    said += [f"apart: {escape(claim.apart)}"] * bool(claim.apart)
     items = "".join(f"<li>{one}</li>" for one in said)
     return f"<details><summary>why</summary><ul>{items}</ul></details>" if said else ""
 

@@ -1,13 +1,13 @@
 """What the papers state as numbers, and what they show in tables."""
 
-import csv
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 
 from inrkit import paths
 from inrkit.companion.errors import CompanionError
+from inrkit.tables import maybe, number, rows, whole
 
 ITEMS, RUNS, ERROR = "items", "runs", "standard error"  # what a printed spread is over
 
@@ -61,17 +61,17 @@ class Claim:
         return not (self.same_as or self.quoted_from or self.apart)
 
 
+NUMBERS = {"value": number, "spread": maybe(number), "items": maybe(whole)}
+TABLE = dict.fromkeys(("paper", "source", "items", "unit_of_items", "spread_of", "evidence"), str)
+COLUMNS = {f.name: NUMBERS.get(f.name, str) for f in fields(Claim) if f.name != "spread_of"}
+LATER = [f.name for f in fields(Claim) if f.default is not MISSING]  # may be missing
+
+
 @cache
 def _read(path: Path, tables: Path) -> dict[str, Claim]:
-    with tables.open(newline="", encoding="utf-8") as stream:
-        over = {(row["paper"], row["source"]): row["spread_of"] for row in csv.DictReader(stream)}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    over = {(row["paper"], row["source"]): row["spread_of"] for row in rows(tables, TABLE)}
     found = {}
-    for row in rows:
-        row["value"] = float(row["value"])
-        row["spread"] = float(row["spread"]) if row["spread"] else None
-        row["items"] = int(row["items"]) if row.get("items") else None
+    for row in rows(path, COLUMNS, absent=LATER):
         spread_of = over.get((row["paper"], row["source"]), "")
         found[row["id"]] = Claim(**row, spread_of=spread_of if row["spread"] else "")
     return found

@@ -1,35 +1,71 @@
 """The command line: each command is a function call away from a notebook."""
 
+import errno
 import importlib.util
 import json
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from typer.core import TyperGroup
 
 from inrkit import paths
-from inrkit.companion.errors import CompanionError
+from inrkit.companion.errors import CompanionError, InputError, told
 
 INTERRUPTED = 130  # exit status by convention: 128 + SIGINT
 
 
 class Group(TyperGroup):
-    """Prints a known problem as one sentence, without a traceback, and exits with 1."""
+    """Prints a foreseeable failure as one sentence, without a traceback.
+
+    It exits with 2 for bad input, 1 for a failed run, 130 where it was interrupted. That the reader
+    of a pipe has gone is not worth a sentence.
+    """
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _sentences():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CompanionError as error:
-            typer.echo(f"inrkit: {error}", err=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            typer.echo(f"inrkit: {error or 'stopped'}", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+        with _sentences():
+            found = super().invoke(ctx)
+            sys.stdout.flush()
+            return found
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        typer.echo(f"inrkit: {str(error) or 'stopped'}", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+    except OSError as error:
+        if error.filename is None:
+            _let_go_of_output()
+        gone = error.errno == errno.EPIPE
+        raise (typer.Exit(1) if gone else _exit(error)) from error
+    except Exception as error:
+        raise _exit(error) from error
+
+
+def _exit(error: Exception) -> Exception:
+    """Say what went wrong; what nobody foresaw is raised as it is."""
+    known = told(error)
+    if known is None:
+        return error
+    typer.echo(f"inrkit: {known[0]}", err=True)
+    return typer.Exit(known[1])
+
+
+def _let_go_of_output() -> None:
+    """What cannot be written (a closed pipe, a full disk) is not tried again at exit."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -129,21 +165,14 @@ def _report(outcome: Any) -> None:
 
 
 def _shown(path: Path) -> str:
-    return str(path.relative_to(paths.ROOT))
+    return paths.shown(path)
 
 
-def _override(text: str) -> tuple[str, Any]:
+def _override(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise CompanionError(f"-p takes name=value, got {text!r}")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        parsed = value
-    if isinstance(parsed, str):  # YAML takes 1e-4 for text
-        with suppress(ValueError):
-            parsed = float(parsed)
-    return name, parsed
+        raise InputError(f"-p takes name=value, got {text!r}")
+    return name, value
 
 
 @app.command()
@@ -196,6 +225,8 @@ def book() -> None:
 @app.command()
 def lab() -> None:
     """Open the notebooks in JupyterLab."""
+    if not paths.NOTEBOOKS.is_dir():
+        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.REMEDY}")
     if importlib.util.find_spec("jupyterlab") is None:
         raise CompanionError("JupyterLab is not installed: pip install 'inrkit[book]'")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={paths.NOTEBOOKS}"]
@@ -229,11 +260,16 @@ def data_list(as_json: Json = False) -> None:
 @data.command()
 def fetch(name: Annotated[str, typer.Argument(help="A data set (inrkit data list).")]) -> None:
     """Download a data set and check it."""
+    from inrkit.companion.notebooks import suggestion
     from inrkit.signals import registry
 
+    if name not in registry.sets():
+        known = ", ".join(registry.sets())
+        raise InputError(f"there is no data set {name!r}{suggestion(name, registry.sets())}; "
+                         f"known are {known}")  # fmt: skip
     try:
         files = registry.fetch(name)
-    except ValueError as error:  # the registry's errors are sentences already
+    except registry.DataError as error:  # a sentence already
         raise CompanionError(str(error)) from error
     typer.echo(f"{len(files)} files of {name} are here and checked")
 

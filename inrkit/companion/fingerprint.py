@@ -37,7 +37,7 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
         parts += [normalized(path) for path in reached("\n".join(cells))]
     if notebook.reads_records:
         tables = [paths.CLAIMS, paths.REASONS, paths.WORKLOADS, *sorted(paths.BENCH.glob("*"))]
-        parts += [path.read_text(encoding="utf-8") for path in tables]
+        parts += [path.read_text(encoding="utf-8", errors="backslashreplace") for path in tables]
         parts += _records(notebook.id)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

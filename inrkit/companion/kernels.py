@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,8 +20,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from inrkit.companion import store
-from inrkit.companion.errors import CompanionError
-from inrkit.companion.notebooks import Notebook
+from inrkit.companion.errors import CompanionError, brief
+from inrkit.companion.notebooks import Notebook, read
 
 INJECTED = "injected-parameters"
 KERNEL_ERRORS = (DeadKernelError, RuntimeError, TimeoutError, zmq.ZMQError)
@@ -138,7 +137,7 @@ def execute(
                 if started or not left:
                     raise
     except PapermillExecutionError as error:
-        reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
+        reason = brief(f"{error.ename}: {error.evalue}", 1000)
         place = f"{notebook.id}, code cell {_code_cell(output, error.cell_index)}"
         raise CompanionError(f"{place}: {reason}") from error
     except KERNEL_ERRORS as error:
@@ -152,8 +151,8 @@ def execute(
 def stop() -> None:
     """Kill the kernels that run now."""
     for client in list(RUNNING):
-        with suppress(ProcessLookupError, AttributeError):
-            os.kill(client.km.provisioner.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, AttributeError):  # it has ended, or not begun
+            client.km.provisioner.process.kill()
 
 
 def _code_cell(executed: Path, index: int) -> int:
@@ -163,7 +162,7 @@ def _code_cell(executed: Path, index: int) -> int:
     """
     cells = [
         cell
-        for cell in nbformat.read(executed, as_version=4).cells
+        for cell in read(executed).cells
         if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
     ]
     stored = [c for c in cells[: index + 1] if INJECTED not in c.metadata.get("tags", [])]
@@ -172,7 +171,7 @@ def _code_cell(executed: Path, index: int) -> int:
 
 def _tidy(executed: Path) -> None:
     """Drop what differs between machines and runs for no reason: paths, times of single cells."""
-    content = nbformat.read(executed, as_version=4)
+    content = read(executed)
     content.metadata["papermill"] = {
         key: content.metadata.papermill[key] for key in ("parameters", "duration")
     }
@@ -196,7 +195,7 @@ def refresh(notebook: Notebook, record: Path) -> None:
 
     Its code cells are the stored notebook's own: the fingerprint says so.
     """
-    executed = nbformat.read(record / store.NOTEBOOK, as_version=4)
+    executed = read(record / store.NOTEBOOK)
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
     injected = [cell for cell in ran if INJECTED in cell.metadata.get("tags", [])]
     outputs = iter(cell for cell in ran if cell not in injected)

@@ -2,13 +2,17 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from inrkit import paths
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def device(requested: str | None = None) -> dict[str, str]:
@@ -79,8 +83,10 @@ def _git(*arguments: str) -> str | None:
 
 def peak_memory() -> dict[str, float]:
     """Peak resident memory of this process, and of the GPU where it was used, in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage: bytes there, KiB elsewhere
-    peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    peak = {}
+    if resource is not None:
+        unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage: bytes there, KiB elsewhere
+        peak["process"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         peak["gpu"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)

@@ -3,8 +3,9 @@
 import ast
 import difflib
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 import nbformat
 import yaml
 
-from inrkit import paths
-from inrkit.companion.errors import CompanionError
+from inrkit import paths, tables
+from inrkit.companion import parameters
+from inrkit.companion.errors import InputError, brief
 from inrkit.companion.verdicts import Deviation
 
 PROFILES = ("quick", "paper", "smoke")
@@ -32,10 +34,7 @@ class Notebook:
     @cached_property
     def content(self) -> nbformat.NotebookNode:
         """The notebook as stored."""
-        try:
-            return nbformat.read(self.path, as_version=4)
-        except Exception as error:  # nbformat raises its own and JSON's errors
-            raise CompanionError(f"{self.path} cannot be read as a notebook: {error}") from error
+        return read(self.path)
 
     @cached_property
     def title(self) -> str:
@@ -47,7 +46,13 @@ class Notebook:
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """The declared parameters: names and values of the cell tagged ``parameters``."""
-        return assignments(tagged(self.content, "parameters"))
+        try:
+            return assignments(tagged(self.content, "parameters"))
+        except SyntaxError as error:
+            raise InputError(
+                f"{paths.shown(self.path)}: the cell of parameters has plain assignments, such as "
+                f"steps = 3 ({error.msg}, line {error.lineno})"
+            ) from error
 
     @cached_property
     def about(self) -> Mapping[str, Any]:
@@ -60,9 +65,13 @@ class Notebook:
         - ``deviations``: what stands in for the paper's data or programs, whatever the profile:
           ``what``, ``paper``, ``here``, and, if they hold for some only, ``models``, and
           ``when`` or ``unless``, a parameter's values.
-        - ``tries``: what each "Try this" changes, in their order.
+        - ``tries``: what each "Try this" changes, in their order; ``{picture}`` and the like stand
+          for files of the reader's own.
         """
-        return self.content.metadata.get("inrkit", {})
+        about = self.content.metadata.get("inrkit", {})
+        if not isinstance(about, Mapping):
+            raise InputError(f"{paths.shown(self.path)}: metadata.inrkit has names with values")
+        return about
 
     @property
     def reads_records(self) -> bool:
@@ -93,38 +102,96 @@ class Notebook:
         """What a profile's file and the overrides change of the defaults, checked.
 
         Raises:
-            CompanionError: the profile is unknown, a parameter is not declared, or text stands
-                where a number is expected (YAML reads ``1e-4`` as text).
+            InputError: the profile is unknown, a parameter is not declared, or a value is not of
+                its kind (:mod:`inrkit.companion.parameters`).
         """
         if profile not in PROFILES:
-            raise CompanionError(
-                f"there is no profile {profile!r}; known are {', '.join(PROFILES)}"
-            )
-        file = self.path.with_name(f"{self.path.stem}.{profile}.yml")
-        given = {**_yaml(file), **overrides} if profile != "quick" else dict(overrides)
-        for name, value in given.items():
-            self._check(name, value)
-        return given
+            raise InputError(f"there is no profile {profile!r}; known are {', '.join(PROFILES)}")
+        own = {name: self._typed(name, value) for name, value in self._profile(profile).items()}
+        given = {name: self._typed(name, value) for name, value in overrides.items()}
+        return {**own, **{name: self._placed(name, value) for name, value in given.items()}}
 
-    def _check(self, name: str, value: Any) -> None:
+    def _profile(self, profile: str) -> dict[str, Any]:
+        """What a profile's file holds, each value as text."""
+        if profile == "quick":
+            return {}
+        return _yaml(self.path.with_name(f"{self.path.stem}.{profile}.yml"))
+
+    def _typed(self, name: str, value: Any) -> Any:
         if name not in self.defaults:
             hint = suggestion(name, self.defaults)
-            raise CompanionError(
+            raise InputError(
                 f"{self.id} has no parameter {name!r}{hint}; it takes {', '.join(self.defaults)}"
             )
-        default = self.defaults[name]
-        if isinstance(default, int | float) and not isinstance(default, bool):
-            accepted = isinstance(value, int | float) and not isinstance(value, bool)
-            if not accepted and value is not None:
-                raise CompanionError(
-                    f"{self.id}: parameter {name} is a number, got {value!r} "
-                    f"(in YAML write 1.0e-4, not 1e-4)"
-                )
+        samples = self.samples[name]
+        try:
+            return parameters.typed(value, samples)
+        except parameters.Wrong as wrong:
+            raise InputError(
+                f"{self.id}: parameter {name} is {parameters.accepted(samples)}; got {wrong}"
+            ) from wrong
+
+    @cached_property
+    def samples(self) -> dict[str, list[Any]]:
+        """For each parameter, values of the kinds that it takes.
+
+        They are its default, None where its comment speaks of null, what the tries give it, and
+        what the profiles do where the default alone does not say: None, nothing in it, or names or
+        pairs in place of which a profile has a single value of their kind.
+        """
+        nulls = _nulls(tagged(self.content, "parameters"))
+        found = {name: [value] + [None] * (name in nulls) for name, value in self.defaults.items()}
+        for each in self.about.get("tries", ()):
+            for name, value in each.get("parameters", {}).items():
+                found.setdefault(name, []).append(value)
+        for profile in PROFILES:
+            for name, text in self._profile(profile).items():
+                found.get(name, []).extend(parameters.single(text, self.defaults.get(name)))
+        return found
+
+    def _placed(self, name: str, value: Any) -> Any:
+        """A path as seen from the user's folder (the notebook runs in its own).
+
+        A parameter takes paths if its default or a try has an item of the data registry, or stands
+        for a file of the reader's (``{picture}``). Items, and words that the notebook itself gives,
+        are no paths.
+        """
+        if isinstance(value, list):
+            return [self._placed(name, one) for one in value]
+        if not isinstance(value, str) or name == "device":
+            return value
+        path, words = Path(value).expanduser(), set(_words(self.samples[name]))
+        if value in words or not (path.is_file() or path.suffix or len(path.parts) > 1):
+            return value
+        known = registered()
+        own = any(word[0] == "{" or word in known for word in words)
+        return os.path.abspath(path) if own and value not in known else value
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """A notebook's file.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        content = nbformat.read(path, as_version=4)
+        cells = [(cell.cell_type, cell.source, cell.metadata) for cell in content.cells]
+    except OSError:
+        raise
+    except Exception as error:  # nbformat raises its own and JSON's errors
+        name = paths.shown(path)
+        raise InputError(f"{name} cannot be read as a notebook: {brief(error)}") from error
+    if not all(isinstance(source, str) for _, source, _ in cells):
+        raise InputError(f"{paths.shown(path)} cannot be read as a notebook: a cell has no text")
+    return content
 
 
 def discover() -> list[Notebook]:
     """Every notebook, by id."""
     found = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
+    if not found:
+        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.REMEDY}")
     return [Notebook(f"{path.parent.name}/{path.stem}", path) for path in found]
 
 
@@ -136,7 +203,7 @@ def select(ids: Iterable[str]) -> list[Notebook]:
         part = {key: value for key, value in known.items() if key.startswith(f"{id}/")}
         if not part and id not in known:
             listed = ", ".join(known) or "none"
-            raise CompanionError(f"there is no notebook {id!r}{suggestion(id, known)}; "
+            raise InputError(f"there is no notebook {id!r}{suggestion(id, known)}; "
                                  f"known are {listed}")  # fmt: skip
         chosen |= part or {id: known[id]}
     return list((chosen or known).values())
@@ -157,12 +224,43 @@ def tagged(content: nbformat.NotebookNode, tag: str) -> str:
 def assignments(source: str) -> dict[str, Any]:
     """Names and literal values that a cell of plain assignments binds (None if not a literal)."""
     bound = {}
-    for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        for target in targets:
-            if isinstance(target, ast.Name):
-                bound[target.id] = _literal(node.value)
+    for node in _bindings(source):
+        bound |= dict.fromkeys(_targets(node), _literal(node.value))
     return bound
+
+
+def _bindings(source: str) -> list[ast.Assign | ast.AnnAssign]:
+    return [node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _nulls(source: str) -> set[str]:
+    """Names whose comment says what null stands for."""
+    lines, found = source.splitlines(), set()
+    for node in _bindings(source):
+        comment = "".join(lines[node.end_lineno - 1].partition("#")[1:])
+        found |= set(_targets(node)) if re.search(r"\bnull\b", comment) else set()
+    return found
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every text within lists and pairs."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _words(one)
+
+
+def registered() -> set[str]:
+    """Names of the data registry's items and data sets."""
+    columns = ("set", "name", "file", "url", "source", "licence", "sha256", "bytes")
+    rows = tables.rows(paths.REGISTRY, dict.fromkeys(columns, str))
+    return {row[column] for row in rows for column in ("set", "name")}
 
 
 def _plain(value: Any) -> Any:
@@ -190,10 +288,15 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def _yaml(file: Path) -> dict[str, Any]:
+    """The pairs in a file, their values as text."""
+    name = paths.shown(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+        text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+        content = yaml.load(text, parameters.Texts) or {}
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not text in UTF-8: {brief(error)}") from error
     except yaml.YAMLError as error:
-        raise CompanionError(f"{file.name} is not valid YAML: {error}") from error
-    if not isinstance(content or {}, dict):
-        raise CompanionError(f"{file.name} has one `name: value` a line, got {content!r}")
-    return content or {}
+        raise InputError(f"{name} is not valid YAML: {parameters.said(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{name} has one `name: value` a line, got {brief(repr(content), 80)}")
+    return content

@@ -11,8 +11,9 @@ import pandas as pd
 import yaml
 
 from inrkit import paths
-from inrkit.companion import verdicts
+from inrkit.companion import parameters, verdicts
 from inrkit.companion.chapter import css, said
+from inrkit.companion.errors import InputError
 from inrkit.companion.scorecard import summary
 from inrkit.companion.statements import Finding
 
@@ -38,7 +39,21 @@ def cards(listed: Iterable[str], records: Mapping[str, Path], stage: Path) -> st
 
 
 def _papers() -> list[dict[str, Any]]:
-    return yaml.safe_load((paths.BOOK / "papers.yml").read_text(encoding="utf-8"))
+    return yaml_of(paths.BOOK / "papers.yml", list)
+
+
+def yaml_of(file: Path, kind: type) -> Any:
+    """What a YAML file of the book holds: a list, or names with values."""
+    name = paths.shown(file)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{name} is missing: {paths.REMEDY}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} is not valid YAML: {parameters.said(error)}") from error
+    if not isinstance(content, kind):
+        raise InputError(f"{name} holds {'a list' if kind is list else 'names with values'}")
+    return content
 
 
 def _card(paper: Mapping[str, Any], records: Mapping[str, Path], stage: Path | None) -> str:
@@ -109,7 +124,7 @@ def stated(findings: Iterable[Finding], root: str, known: Iterable[str]) -> str:
 def _statement(found: Finding, root: str, known: set[str]) -> str:
     one = found.statement
     pages = ", ".join(
-        f'<a href="{root}{id}.html">{id}</a>' if id in known else id for id in one.notebooks
+        f'<a href="{root}{id}.html">{id}</a>' if id in known else escape(id) for id in one.notebooks
     )
     parts = [f"<li><b>Criterion.</b> {escape(one.criterion)}</li>"]
     parts += [f"<li><b>Measured.</b> {escape(seen)}</li>" for seen in found.evidence]
@@ -117,7 +132,7 @@ def _statement(found: Finding, root: str, known: set[str]) -> str:
     parts += [f"<li><b>Rule.</b> <code>{escape(one.rule)}</code></li>"] * bool(one.rule)
     parts.append(f"<li><b>Chapter.</b> {pages}</li>")
     return (
-        f'<div class="statement {css(found.answer)}" id="{one.id}"><p>{said(found.answer)} '
+        f'<div class="statement {css(found.answer)}" id="{escape(one.id)}"><p>{said(found.answer)} '
         f"{escape(one.statement)} <small>{escape(one.section)}</small></p>"
         f"<details><summary>how it is decided</summary><ul>{''.join(parts)}</ul></details></div>"
     )

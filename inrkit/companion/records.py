@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from inrkit import paths
 from inrkit.companion import claims, items, machine, provenance, store
 from inrkit.companion.errors import CompanionError
 from inrkit.companion.measured import LAST, Measured, deviations, judge
+from inrkit.companion.names import Names
 
 FOLDER = "INRKIT_RECORD"  # environment variable: the folder that the runner prepared
 DIGEST = "application/vnd.inrkit.metrics+json"
@@ -43,12 +45,15 @@ class Record:
         self.data: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.figures: list[str] = []
+        self.figure_names, self.checkpoint_names = Names(), Names()
         self.keys: set[tuple] = set()  # of the rows
         self.cells: dict[str, int] = {}  # which code cell recorded a claim or metric
         given = os.environ.get(FOLDER)
         self.folder = Path(given) if given else paths.RESULTS / "interactive" / id
         context = self.folder / store.CONTEXT
-        self.context = json.loads(context.read_text()) if given else _interactive(id)
+        self.context = (
+            json.loads(context.read_text(encoding="utf-8")) if given else _interactive(id)
+        )
         if self.context["id"] != id:
             raise CompanionError(
                 f"the notebook {self.context['id']} opens the record {id!r}: give its own id"
@@ -62,7 +67,7 @@ class Record:
         """A path for a fit's checkpoint: a stopped run goes on, an equal fit is not repeated."""
         folder = Path(self.context["checkpoints"])
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{name.replace('/', '-')}.pt"
+        return folder / f"{self.checkpoint_names(name)}.pt"
 
     def used(self, source: Any, *, sha256: str | None = None, n: int = 1, of: int = 1) -> None:
         """Note which data was used: a signal, a selection of a data set, or a name.
@@ -177,7 +182,7 @@ class Record:
         """
         import matplotlib.pyplot as plt
 
-        path = self._new(f"{name}.{'webp' if raster else 'svg'}")
+        path = self._new(name, "webp" if raster else "svg")
         style = {"svg.fonttype": "none", "svg.hashsalt": "inrkit"}  # text as text; same file twice
         with plt.rc_context(style):
             if raster:
@@ -192,10 +197,11 @@ class Record:
         self.figures.append(path.name)
         display(_embedded(path, name) if raster else SVG(filename=str(path)))
 
-    def _new(self, name: str) -> Path:
-        if name in self.figures:
-            raise CompanionError(f"there is a figure {name} already: give each its own name")
-        return self.folder / store.FIGURES / name
+    def _new(self, name: str, suffix: str) -> Path:
+        file = f"{self.figure_names(name)}.{suffix}"
+        if file in self.figures:
+            raise CompanionError(f"there is a figure {file} already: give each its own name")
+        return self.folder / store.FIGURES / file
 
     def media(self, player: Any, name: str) -> None:
         """Save a sound or video as ``figures/<name>.<suffix>`` and show it with controls.
@@ -204,7 +210,7 @@ class Record:
             player: an :class:`inrkit.render.Player`.
             name: file name without suffix.
         """
-        path = self._new(f"{name}.{player.suffix}")
+        path = self._new(name, player.suffix)
         path.write_bytes(player.data)
         self.figures.append(path.name)
         display(player)
@@ -220,7 +226,7 @@ class Record:
 
     def verdicts(self) -> Any:
         """The claims that this notebook answers, beside its numbers, for display."""
-        return judged(self.so_far()).style.hide(axis="index")
+        return judged(self.so_far()).style.hide(axis="index").format(escape="html")
 
     def save(self, *, training_seconds: float | None = None) -> None:
         """Write the record to ``self.folder``; the notebook's last cell.
@@ -351,4 +357,4 @@ def _embedded(path: Path, name: str) -> HTML:
     from base64 import b64encode
 
     data = b64encode(path.read_bytes()).decode()
-    return HTML(f'<img alt="{name}" src="data:image/webp;base64,{data}">')
+    return HTML(f'<img alt="{escape(name)}" src="data:image/webp;base64,{data}">')

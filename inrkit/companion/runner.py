@@ -23,7 +23,7 @@ from inrkit.companion import (
     store,
     verify,
 )  # fmt: skip
-from inrkit.companion.errors import CompanionError
+from inrkit.companion.errors import CompanionError, InputError, told
 from inrkit.companion.notebooks import Notebook
 from inrkit.companion.store import Place
 
@@ -47,7 +47,7 @@ class Job:
 
     notebook: Notebook
     profile: str
-    overrides: Mapping[str, Any]
+    overrides: Sequence[str]  # names of parameters
     changes: Mapping[str, Any]
     one_thread: bool
 
@@ -88,16 +88,18 @@ def run(
         report: called with each outcome as it comes.
 
     Raises:
-        CompanionError: before anything runs, for an unknown id, profile or parameter.
+        InputError: before anything runs, for an unknown id, profile, parameter or device.
     """
-    overrides = {**(overrides or {}), **({"device": device} if device else {})}
+    overrides = {**(overrides or {}), **({} if device is None else {"device": device})}
     chosen = notebooks.select(ids)
     if jobs is not None and jobs < 1:
-        raise CompanionError(f"jobs is a number of notebooks at once, 1 or more, got {jobs}")
+        raise InputError(f"jobs is a number of notebooks at once, 1 or more, got {jobs}")
     changes = {notebook.id: notebook.changes(profile, overrides) for notebook in chosen}
     devices = {{**n.defaults, **changes[n.id]}.get("device") for n in chosen}
+    for one in devices - {None}:
+        _check_device(one)
     jobs = jobs or _default_jobs(len(chosen), devices)
-    batch = [Job(n, profile, overrides, changes[n.id], jobs > 1) for n in chosen]
+    batch = [Job(n, profile, tuple(overrides), changes[n.id], jobs > 1) for n in chosen]
     for job in batch if force else ():
         _start_over(job)
     outcomes: list[Outcome] = []
@@ -106,6 +108,26 @@ def run(
         if part and (keep_going or not any(outcome.error for outcome in outcomes)):
             outcomes += _together(part, jobs, keep_going, report)
     return outcomes
+
+
+def _check_device(name: str) -> None:
+    """Refuse what is no device, or is not here."""
+    kind, colon, index = name.partition(":")
+    if (
+        kind not in ("cpu", "mps", "cuda", "auto")
+        or colon
+        and not (kind == "cuda" and index.isdecimal())
+    ):
+        raise InputError(
+            f"there is no device {name!r}; known are cpu, cuda, cuda:1, ..., mps, auto"
+        )
+    if kind in ("cpu", "auto"):
+        return
+    import torch  # slow, and needed for no other device
+
+    here = torch.backends.mps.is_available() if kind == "mps" else torch.cuda.device_count()
+    if int(index or 0) >= here:
+        raise InputError(f"the device {name!r} is not here; cpu always is")
 
 
 def _default_jobs(n: int, devices: set[Any]) -> int:
@@ -158,8 +180,10 @@ def _outcome(job: Job, progress: "Progress") -> Outcome:
     start = time.monotonic()
     try:
         status, error = _run(job, progress), ""
-    except CompanionError as problem:
-        status, error = "failed", str(problem)
+    except Exception as problem:
+        if (known := told(problem)) is None:
+            raise
+        status, error = "failed", known[0]
     progress.finish(job)
     return Outcome(job.notebook.id, status, job.place.record, time.monotonic() - start, error)
 
@@ -214,7 +238,7 @@ def _prepare(job: Job, working: Path, mark: str) -> None:
     context = working / store.CONTEXT
     spent, attempts = 0.0, 0
     if context.exists():
-        before = json.loads(context.read_text())
+        before = json.loads(context.read_text(encoding="utf-8"))
         last = max(path.stat().st_mtime for path in working.rglob("*"))
         spent = before["spent"] + max(0.0, last - before["started"])
         attempts = before["attempts"]
@@ -225,7 +249,7 @@ def _prepare(job: Job, working: Path, mark: str) -> None:
     store.write_json(partial, {
         "id": job.notebook.id,
         "profile": job.profile,
-        "overrides": dict(job.overrides),
+        "overrides": {name: job.parameters[name] for name in job.overrides},
         "parameters": job.parameters,
         "fingerprint": mark,
         "checkpoints": str(fingerprint.checkpoints(job.place)),

@@ -1,13 +1,12 @@
 """All statements and all printed numbers of the papers, beside what was measured."""
 
-import csv
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 import pandas as pd
 
-from inrkit import paths
+from inrkit import paths, tables
 from inrkit.companion import claims, measured, statements, verdicts
 from inrkit.companion.claims import Claim
 from inrkit.companion.measured import Answers, Measured
@@ -53,8 +52,7 @@ def _row(claim: Claim, record: Measured | None, found: Answers) -> dict[str, Any
 
 def _reasons() -> list[dict[str, str]]:
     """Why claims did not come out as printed: ``data/reasons.csv``, first match wins."""
-    with paths.REASONS.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return tables.rows(paths.REASONS, {"pattern": str, "reason": str})
 
 
 def _reason(claim: Claim, row: Mapping[str, Any], known: list[dict[str, str]]) -> str:

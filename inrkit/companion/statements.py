@@ -11,19 +11,19 @@ for. What is measured at reduced settings can support a statement, and cannot re
 """
 
 import ast
-import csv
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pandas as pd
 from scipy import stats
 
-from inrkit import paths
+from inrkit import paths, tables
 from inrkit.companion import items, verdicts
-from inrkit.companion.errors import CompanionError
+from inrkit.companion.errors import InputError
 from inrkit.companion.measured import Measured
 from inrkit.measure.intervals import Interval
 
@@ -81,9 +81,11 @@ class Finding:
 
 def statements() -> list[Statement]:
     """All statements, in the order of ``data/statements.csv``."""
-    with paths.STATEMENTS.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [Statement(**{**row, "least": int(row["least"] or verdicts.FEWEST)}) for row in rows]
+    kinds = {
+        f.name: tables.maybe(tables.whole) if f.type is int else str for f in fields(Statement)
+    }
+    rows = tables.rows(paths.STATEMENTS, kinds)
+    return [Statement(**{**row, "least": row["least"] or verdicts.FEWEST}) for row in rows]
 
 
 def findings(records: Mapping[str, Measured]) -> list[Finding]:
@@ -99,7 +101,7 @@ def decide(statement: Statement, records: Mapping[str, Measured]) -> Finding:
     """What the records say about one statement.
 
     Raises:
-        CompanionError: the rule is not one.
+        InputError: the rule is not one.
     """
     known = {id: records[id] for id in statement.notebooks if id in records}
     if not statement.rule or not known:
@@ -112,7 +114,7 @@ def decide(statement: Statement, records: Mapping[str, Measured]) -> Finding:
     except _Ambiguous as several:
         return Finding(statement, UNDECIDED, tuple(reader.said), str(several))
     except SyntaxError as error:
-        raise CompanionError(f"{statement.id}: the rule is not an expression: {error}") from error
+        raise InputError(f"{statement.id}: the rule is not an expression: {error}") from error
     answer, reason = _weighed(answer, statement.doubt, reduced=reader.reduced)
     return Finding(statement, answer, tuple(reader.said), reason)
 
@@ -164,6 +166,8 @@ class _Reader:
         if not isinstance(left, ast.Call) or type(sign) not in COMPARISONS:
             raise self.wrong("quantity > number, or quantity < number")
         number = self.literal(right)
+        if not isinstance(number, int | float):
+            raise self.wrong("a number to compare with")
         found = self.quantity(left)
         self.said.append(f"{_said(left, found)} (asked: {SIGNS[type(sign)]} {number:g})")
         if found.n < self.statement.least or math.isnan(found.low):
@@ -178,6 +182,10 @@ class _Reader:
             raise self.wrong(f"one of {', '.join(QUANTITIES)}, got {name!r}")
         arguments = [self.literal(value) for value in call.args]
         given = {word.arg: self.literal(word.value) for word in call.keywords}
+        try:
+            inspect.signature(QUANTITIES[name]).bind(self, *arguments, **given)
+        except TypeError as error:
+            raise self.wrong(f"other arguments of {name} ({error})") from error
         return QUANTITIES[name](self, *arguments, **given)
 
     def literal(self, node: ast.expr) -> Any:
@@ -186,8 +194,8 @@ class _Reader:
         except ValueError as error:
             raise self.wrong("numbers, texts and tuples as arguments") from error
 
-    def wrong(self, accepted: str) -> CompanionError:
-        return CompanionError(f"{self.statement.id}: a rule has {accepted}: {self.statement.rule}")
+    def wrong(self, accepted: str) -> InputError:
+        return InputError(f"{self.statement.id}: a rule has {accepted}: {self.statement.rule}")
 
     def rows(
         self, metric: str, model: str | None = None, at: str | None = None, **wanted: Any

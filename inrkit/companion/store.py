@@ -9,8 +9,9 @@ after all that determines its fit, code included, so that a stopped run goes on 
 run with another figure or one image more repeats no fit.
 """
 
-import fcntl
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from inrkit import paths
 from inrkit.companion import items
-from inrkit.companion.errors import CompanionError
+from inrkit.companion.errors import CompanionError, InputError, brief
 
 METRICS, RUN, NOTEBOOK = "metrics.csv", "run.json", "notebook.ipynb"
 SUMMARY = "summary.csv"  # what a run before item rows wrote
 CONTEXT, PROGRESS, FIGURES = "context.json", "progress.json", "figures"
+NEEDED = {  # of run.json, by those who read records
+    "id": str, "profile": str, "parameters": dict, "device": dict, "versions": dict, "start": str,
+    "seconds": int | float, "data": list, "notes": list, "metrics": list, "figures": list,
+}  # fmt: skip
 READ = ("paper", "quick")  # profiles whose records the scorecard reads, the first wins
 
 
@@ -72,13 +78,13 @@ class Place:
     def locked(self) -> Iterator[None]:
         """Keep a second run of the same notebook and profile out."""
         self.partial.mkdir(parents=True, exist_ok=True)
-        with (self.partial / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CompanionError(
-                    f"{self.id} ({self.profile}) is being run by another process; wait for it"
-                ) from None
+        try:
+            held = FileLock(self.partial / "lock").acquire(blocking=False)
+        except Timeout:
+            raise CompanionError(
+                f"{self.id} ({self.profile}) is being run by another process; wait for it"
+            ) from None
+        with held:
             yield
 
     def publish(self, working: Path) -> None:
@@ -107,6 +113,8 @@ def is_complete(working: Path) -> bool:
 
 def recover() -> None:
     """Mend every record that a kill left moved aside, unless a run is at work on it."""
+    if paths.RESULTS.exists() and not paths.RESULTS.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(paths.RESULTS))
     for previous in (paths.RESULTS / ".partial").glob("*/*/*/previous"):
         profile, paper, topic = previous.parts[-4:-1]
         place = Place(f"{paper}/{topic}", profile)
@@ -124,33 +132,47 @@ def records(profile: str) -> dict[str, Path]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """``run.json`` of a record."""
+    """``run.json`` of a record.
+
+    Raises:
+        InputError: it cannot be read, or what its readers need is not in it.
+    """
     try:
-        return json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(folder / RUN, error) from error
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise _damaged(folder / RUN, brief(error)) from error
+    if not isinstance(run, dict):
+        raise _damaged(folder / RUN, "it holds no names with values")
+    wrong = [name for name, kind in NEEDED.items() if not isinstance(run.get(name), kind)]
+    if wrong:
+        lacking = [name for name in wrong if name not in run]
+        said = f"it lacks {', '.join(lacking)}" if lacking else f"{', '.join(wrong)}: wrong kind"
+        raise _damaged(folder / RUN, said)
+    return run
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
     """``metrics.csv`` of a record: item rows; text columns hold empty strings, not NaN.
 
     Raises:
-        CompanionError: it cannot be read, or has no item rows, as in records of early versions.
+        InputError: it cannot be read, or has no item rows, as in records of early versions.
     """
     text = dict.fromkeys(items.TEXT, str)
     try:
         table = pd.read_csv(folder / METRICS, dtype={**text, "seed": "Int64"})
-    except (OSError, ValueError) as error:
-        raise _damaged(folder / METRICS, error) from error
+    except (FileNotFoundError, ValueError, TypeError) as error:  # pandas raises them all
+        raise _damaged(folder / METRICS, brief(error)) from error
     lacking = {*items.FIRST, *items.LAST} - set(table)
     if lacking:
-        raise _damaged(folder / METRICS, ValueError(f"no columns {', '.join(sorted(lacking))}"))
+        raise _damaged(folder / METRICS, f"no columns {', '.join(sorted(lacking))}")
+    if len(table) and not pd.api.types.is_numeric_dtype(table["value"]):
+        raise _damaged(folder / METRICS, "a value is no number")
     return table.fillna(dict.fromkeys(items.TEXT, ""))
 
 
-def _damaged(path: Path, error: Exception) -> CompanionError:
-    name = path.relative_to(paths.ROOT)
-    return CompanionError(f"{name} cannot be read ({error}): run its notebook again with --force")
+def _damaged(path: Path, why: str) -> InputError:
+    name = paths.shown(path)
+    return InputError(f"{name} cannot be read ({why}): run its notebook again with --force")
 
 
 def write_json(path: Path, content: Any) -> None:

