@@ -263,7 +263,10 @@ def mesh(source: str | Path) -> Mesh:
 
     name, path, sha256 = opened(source, "a file")
     try:
-        found = trimesh.load_mesh(io.BytesIO(_bytes(path)), file_type=_kind(path), process=False)
+        beside = trimesh.resolvers.FilePathResolver(str(path)) if _kind(path) == "gltf" else None
+        found = trimesh.load_mesh(
+            io.BytesIO(_bytes(path)), file_type=_kind(path), process=False, resolver=beside
+        )
         vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
     except Exception as error:  # readers raise nearly anything on a damaged file
         reason = str(error).partition("\n")[0]

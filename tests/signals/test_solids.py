@@ -199,6 +199,14 @@ def test_a_scan_that_closes_by_faces_that_come_twice_stays_closed():
     assert torch.allclose(found.distance(points)[:, 0], torch.tensor([-1, -0.1, 0.1]).double())
 
 
+def test_a_gltf_scene_finds_the_files_beside_it(tmp_path):
+    for name, data in trimesh.Scene(trimesh.Trimesh(*box(2))).export(file_type="gltf").items():
+        (tmp_path / name).write_bytes(data)
+    (scene,) = tmp_path.glob("*.gltf")
+    assert len(list(tmp_path.glob("*.bin"))) > 0
+    assert mesh(scene).volume == pytest.approx(1.8**3)
+
+
 def test_faces_without_area_give_no_points():
     flat = Mesh("line", np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]]))
     with pytest.raises(ValueError, match="have no area"):
