@@ -13,6 +13,7 @@ import numpy as np
 LOCAL = {"protocol_whitelist": "file"}  # a playlist opens nothing from elsewhere
 NOT_FILMED = {"tty", "bin", "xbin", "adf", "idf"}  # text, which FFmpeg draws as pictures
 HDR = {16, 18}  # transfer functions PQ and HLG
+WIDE = {9, 11, 12}  # primaries of BT.2020 and P3
 JITTER = 0.05  # of a frame: times nearer than that to even ones, or than a tick, are even
 OFTEN = 10  # times as many frames as there are, at most, show all those at uneven times
 WIDEST = 10  # ratio of a pixel's sides
@@ -132,6 +133,11 @@ def _picture(frame: av.VideoFrame, aspect: Fraction | None, path: Path) -> np.nd
         raise NoVideo(
             f"{path} is a video of high dynamic range (PQ or HLG), which 8 bits do not hold: "
             "convert it to standard range (BT.709) first"
+        )
+    if frame.color_primaries in WIDE:
+        raise NoVideo(
+            f"{path} is a video of a wide gamut (BT.2020 or P3), which is not read: convert it to "
+            "BT.709 first"
         )
     size, aspect = {}, aspect or 1
     if not 1 / WIDEST <= aspect <= WIDEST:

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,12 +101,15 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file is something else.
     """
-    with gzip.open(path) as file:
-        data = file.read()
-    shape = np.frombuffer(data, ">u4", data[3] if len(data) > 3 else 0, 4)
-    if data[:3] != b"\0\0\x08" or len(data) != 4 + 4 * len(shape) + shape.prod():
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error):
+        data = b""
+    axes = data[3] if data[:3] == b"\0\0\x08" and len(data) > 3 else 0
+    shape = np.frombuffer(data[4 : 4 + 4 * axes], ">u4") if len(data) >= 4 + 4 * axes else ()
+    if not axes or len(data) != 4 + 4 * axes + math.prod(map(int, shape)):
         raise ValueError(f"{path} is not a file of bytes in MNIST's format")
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 def _cifar(n_items: int | None, train: bool) -> tuple:

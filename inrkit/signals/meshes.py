@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrkit.signals.nearest import unsigned
+from inrkit.signals.nearest import TOUCHING, unsigned
 from inrkit.signals.registry import opened
-from inrkit.signals.solids import Surface, surface
+from inrkit.signals.solids import Surface, parts, surface
 
-PROBED = 20_000  # faces whose two sides are looked at
+PROBED = 20_000  # points of the surface whose two sides are looked at
 NEXT_TO = 1e-7  # of the mesh's size: how far from the face
+COVERED = 1e-2  # of a part's area: less may lie within another part
 TOLERATED = 1e-3  # of the area: scans cross themselves in a few faces
 EXTENT = 0.9  # half the longest side of a placed shape: a level set then closes within the cube
 
@@ -139,6 +140,8 @@ class Mesh:
 
     def surface_points(self, n: int) -> OrientedPoints:
         """Points uniform by area with the normals of their faces, drawn by PyTorch's generator."""
+        if self.area == 0:
+            raise ValueError(f"all faces of {self.name} are lines: they have no area")
         crosses = torch.from_numpy(self._crosses)
         lengths = torch.linalg.vector_norm(crosses, dim=1)
         ends = lengths.cumsum(0)
@@ -154,19 +157,21 @@ class Mesh:
 
     @cached_property
     def _sides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """How often the surface goes round points just outside and inside of faces; their areas.
+        """How often the surface goes round points just outside and inside of it; their parts.
 
-        Of all faces, or of so many that are evenly spread.
+        The points are uniform by area, the same ones each time: large faces may cross in a part.
         """
         v, f = self._surface.vertices, self._surface.faces
-        corners = v[f[np.linspace(0, len(f) - 1, min(len(f), PROBED)).astype(int)]]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        areas = np.linalg.norm(normals, axis=1)
-        step = NEXT_TO * np.ptp(v, axis=0).max() * normals / np.where(areas > 0, areas, 1)[:, None]
-        outside, inside = (
-            igl.fast_winding_number(v, f, corners.mean(1) + sign * step) for sign in (1, -1)
-        )
-        return outside, inside, areas
+        a, b, c = (v[f[:, i]] for i in range(3))
+        crosses = np.cross(b - a, c - a)
+        areas = np.linalg.norm(crosses, axis=1)
+        chance = np.random.default_rng(0)
+        chosen = chance.choice(len(f), PROBED, p=areas / areas.sum())
+        shares = chance.dirichlet((1, 1, 1), PROBED)
+        points = (shares[:, :, None] * v[f[chosen]]).sum(1)
+        step = NEXT_TO * np.ptp(v, axis=0).max() * crosses[chosen] / areas[chosen, None]
+        outside, inside = (igl.fast_winding_number(v, f, points + way * step) for way in (1, -1))
+        return outside, inside, parts(f)[chosen]
 
     def _queries(self, points: Tensor) -> np.ndarray:
         """Points as an array, once it is sure that inside and outside are told apart."""
@@ -175,8 +180,8 @@ class Mesh:
                 f"{self.name} {self._surface.problem}, so that inside and outside are not told "
                 "apart: make it a closed solid first"
             )
-        _, inside, areas = self._sides
-        if areas[inside < 0.5].sum() > TOLERATED * areas.sum():
+        _, within, _ = self._sides
+        if np.mean(within < 0.5) > TOLERATED:
             raise ValueError(
                 f"{self.name} crosses itself, so that inside and outside are not told apart: "
                 "make it a solid first, as with a boolean union"
@@ -216,18 +221,22 @@ class Mesh:
             ValueError: as for :meth:`inside`; bodies overlap, so that faces lie within the solid.
         """
         queries = self._queries(points)
-        outside, _, areas = self._sides
-        if areas[outside > 0.5].sum() > TOLERATED * areas.sum():
+        without, _, part = self._sides
+        hidden, drawn = np.bincount(part, without > 0.5), np.bincount(part)
+        share = hidden / np.maximum(drawn, 1)
+        if share[drawn > TOLERATED * PROBED].max() > COVERED or hidden.sum() > TOLERATED * PROBED:
             raise ValueError(
-                f"bodies of {self.name} overlap, so that faces lie within the solid and are no "
-                "surface of it: unite them first, as with a boolean union"
+                f"bodies of {self.name} overlap or touch, so that faces lie within the solid and "
+                "are no surface of it: unite them first, as with a boolean union"
             )
         v, f = self._surface.vertices, self._surface.faces
         squared, face, nearest = igl.point_mesh_squared_distance(queries, v, f)
         value = torch.from_numpy(np.sqrt(squared)).to(points.detach())
-        with_graph = unsigned(points, nearest, face, v, f)
+        with_graph, below = unsigned(points, nearest, face, v, f)
         distance = value + (with_graph - with_graph.detach())
         inside = self._within(queries).to(points.device)
+        on_it = value <= TOUCHING * np.ptp(v, axis=0).max()  # where winding numbers are one half
+        inside = torch.where(on_it, below, inside)
         return torch.where(inside, -distance, distance).unsqueeze(-1)
 
 
@@ -254,7 +263,10 @@ def mesh(source: str | Path) -> Mesh:
 
     name, path, sha256 = opened(source, "a file")
     try:
-        found = trimesh.load_mesh(io.BytesIO(_bytes(path)), file_type=_kind(path), process=False)
+        beside = trimesh.resolvers.FilePathResolver(str(path)) if _kind(path) == "gltf" else None
+        found = trimesh.load_mesh(
+            io.BytesIO(_bytes(path)), file_type=_kind(path), process=False, resolver=beside
+        )
         vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
     except Exception as error:  # readers raise nearly anything on a damaged file
         reason = str(error).partition("\n")[0]

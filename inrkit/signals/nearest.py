@@ -18,8 +18,8 @@ UPRIGHT = 1e-7  # sine of an angle: what is nearer to a right one is right
 
 def unsigned(
     points: Tensor, nearest: np.ndarray, face: np.ndarray, vertices: np.ndarray, faces: np.ndarray
-) -> Tensor:
-    """Distances ``(n,)`` of points ``(n, 3)``, with their graph.
+) -> tuple[Tensor, Tensor]:
+    """Distances ``(n,)`` of points ``(n, 3)``, with their graph, and whether they lie below a face.
 
     Args:
         points: where.
@@ -41,7 +41,8 @@ def unsigned(
     apart = squared > 0
     round = torch.where(apart, torch.where(apart, squared, 1).sqrt(), 0)
     height = (normal * offset).sum(-1)
-    return torch.where(flat, torch.where(height.detach() < 0, -height, height), round)
+    below = flat & (height.detach() < 0)
+    return torch.where(flat, torch.where(below, -height, height), round), below
 
 
 def _along(away, nearest, face, vertices, faces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def of_array(
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 2, 3, 4) or pixels.size == 0:
         raise ValueError(
             f"an image is (H, W) or (H, W, C) with 1 to 4 channels (grey, grey + alpha, RGB, RGBA) "
-            f"and at least one pixel, {name} is {pixels.shape}"
+            f"last, and at least one pixel, {name} is {pixels.shape}"
         )
     kind = pixels.dtype.kind
     if kind not in "bf" and not (kind == "u" and pixels.dtype.itemsize <= 2):
@@ -115,11 +115,14 @@ def of_file(path: Path, name: str, *, side: int | None = None, managed: bool = T
                 picture.load()
                 ImageOps.exif_transpose(picture, in_place=True)
     except UnidentifiedImageError as error:
-        if path.read_bytes()[:4] in TIFF:
+        with path.open("rb") as stream:
+            kind = stream.read(4)
+        if kind in TIFF:
             return _of_tiff(path, name, error)
         raise _unread(path, error) from error
     except Exception as error:  # Pillow's plugins raise nearly anything on a damaged file
         raise _unread(path, error) from error
+    _coded(picture, path)
     if deep:
         return _of_deep(path, picture, name, orientation)
     return of_picture(picture, name, top=top, managed=managed)
@@ -166,6 +169,17 @@ def _bits(picture: Image.Image, path: Path) -> int:
         return 16 if stored[-1] != 255 else 8
     bits = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, 16 if ";16" in str(stored) else 8)
     return max(np.atleast_1d(bits))
+
+
+def _coded(picture: Image.Image, path: Path) -> None:
+    """Refuse a PNG whose cICP chunk (ITU-T H.273) has HDR, or a gamut without a profile."""
+    if picture.format != "PNG":
+        return
+    with path.open("rb") as stream:
+        code = stream.read(2**12).partition(b"IDAT")[0].partition(b"cICP")[2]
+    primaries, transfer = code[:2] if len(code) > 1 else (1, 13)
+    if transfer in (8, 16, 18) or (primaries != 1 and "icc_profile" not in picture.info):
+        raise ValueError(f"{path} has HDR or wide colours by its cICP chunk: save it as sRGB")
 
 
 def _on_its_side(picture: Image.Image) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+SCRAP = 1e-2  # of the area: walls that cancel in a scan
 PROBES = 50  # faces of a body that say whether another one holds it
 
 
@@ -40,21 +41,55 @@ def surface(vertices: np.ndarray, faces: np.ndarray) -> Surface:
     A body that looks inward is turned, and with it what it holds; one that looks inward within
     another is a cavity and stays.
     """
-    vertices, faces = merged(vertices, faces)
-    if len(faces) == 0:
-        return Surface(vertices, faces, 0, "has no face with three corners")
-    faces = _once(faces, len(vertices))
-    faces, patches, one_sided = _agreeing(vertices, faces)
-    edge, way = _edges(faces, len(vertices))
-    holes = int(np.count_nonzero(np.bincount(edge, weights=way)))
+    vertices, given = merged(vertices, faces)
+    if len(given) == 0:
+        return Surface(vertices, given, 0, "has no face with three corners")
+    faces, patches, one_sided = _agreeing(vertices, _once(given, len(vertices)))
+    holes = _open(faces, len(vertices))
+    if holes and (net := _balanced(vertices, given, faces)) is not None:
+        return Surface(vertices, net, 0, "")
     problem = ""
     if one_sided:
         problem = "has a single side, as a Möbius strip has"
     elif holes:
         problem = f"has holes ({holes} open edges)"
     else:
+        edge, way = _edges(faces, len(vertices))
         faces, problem = _outward(vertices, faces, _bodies(edge, way, patches))
     return Surface(vertices, faces, holes, problem)
+
+
+def _open(faces: np.ndarray, vertices: int) -> int:
+    edge, way = _edges(faces, vertices)
+    return int(np.count_nonzero(np.bincount(edge, weights=way)))
+
+
+def _balanced(vertices: np.ndarray, given: np.ndarray, once: np.ndarray) -> np.ndarray | None:
+    """The faces as they were given, if these close by being there twice, as some scans do.
+
+    Those back to back cancel, and all are turned where they look inward. None where holes are left,
+    or where that takes away a sheet.
+    """
+    _, group = np.unique(np.sort(given, axis=1), axis=0, return_inverse=True)
+    group = group.ravel()
+    a, b, c = given.T
+    way = 1 - 2 * ((0 + (a > b) + (b > c) + (a > c)) % 2)
+    more = np.bincount(group, weights=way)[group]
+    order = np.lexsort((way != np.sign(more), group))  # of each group, those that stay come first
+    begins = np.searchsorted(group[order], group[order])
+    kept = np.sort(order[np.arange(len(order)) - begins < np.abs(more[order])])
+    if len(kept) == 0 or _open(given[kept], len(vertices)):
+        return None
+    net = given[kept]
+    if _area(vertices, net) < (1 - SCRAP) * _area(vertices, once):
+        return None
+    a, b, c = (vertices[net[:, i]] - vertices[net[0, 0]] for i in range(3))
+    return net if (a * np.cross(b, c)).sum() > 0 else net[:, ::-1]
+
+
+def _area(vertices: np.ndarray, faces: np.ndarray) -> float:
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
 
 
 def merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +98,13 @@ def merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
     faces = index.reshape(-1, 3)
     a, b, c = faces.T
     return places, faces[(a != b) & (b != c) & (c != a)]
+
+
+def parts(faces: np.ndarray) -> np.ndarray:
+    """A label for each face, the same for those that vertices connect."""
+    return _joined(int(faces.max()) + 1, faces[:, [0, 0]].ravel(), faces[:, 1:].ravel())[
+        faces[:, 0]
+    ]
 
 
 def _edges(faces: np.ndarray, vertices: int) -> tuple[np.ndarray, np.ndarray]:

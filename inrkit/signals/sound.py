@@ -122,6 +122,7 @@ def _read(source, rate: int | None) -> tuple[str, np.ndarray, int, str]:
         ) from error
     if len(samples) < promised or _cut(header):
         raise ValueError(f"{path} is cut short: it holds fewer samples than its header says")
+    samples = samples.mean(axis=1) if samples.ndim > 1 else samples  # a file tells which axis
     return name, samples, own_rate, sha256
 
 

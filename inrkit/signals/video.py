@@ -127,7 +127,12 @@ def video(
 
 
 def _whole(value) -> bool:
-    return isinstance(value, Real) and 1 <= value < float("inf") and value == int(value)
+    return (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and 1 <= value < float("inf")
+        and value == int(value)
+    )
 
 
 def _read(source, rate: float | None) -> tuple[str, Iterator[np.ndarray], float, str]:
@@ -138,7 +143,7 @@ def _read(source, rate: float | None) -> tuple[str, Iterator[np.ndarray], float,
     if isinstance(source, np.ndarray):
         if rate is None:
             raise ValueError("an array does not say how fast it is to be shown: give its rate")
-        if not (isinstance(rate, Real) and 0 < rate < float("inf")):
+        if isinstance(rate, bool) or not (isinstance(rate, Real) and 0 < rate < float("inf")):
             raise ValueError(f"rate is a number of frames a second above 0, got {rate}")
         sha256 = hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
         return "array", iter(_checked(source)), rate, sha256

@@ -17,7 +17,6 @@ from inrkit.signals import image, images, pixels
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 7, 3), dtype=np.uint8)
 DEEP = RNG.integers(0, 2**16, (6, 7, 4), dtype=np.uint16)
-KEY = (2, 3)  # the pixel whose colour is transparent
 
 
 def chunk(kind, data):
@@ -140,7 +139,8 @@ def test_the_transparent_colour_of_a_png_is_white(tmp_path, channels, bits):
     if bits < 8 and channels == 3:
         return
     stored = DEEP[..., :channels] >> (16 - bits)
-    key = stored[KEY]
+    between = (stored > 0) & (stored < 2**bits - 1 + (bits == 1))
+    key = stored[tuple(np.argwhere(between.all(-1))[0])]  # neither black nor white
     write_png(tmp_path / "a.png", stored, transparent(*key.tolist()), bits=bits)
     clear = (stored == key).all(-1)
     assert clear.any() and not clear.all()
@@ -309,6 +309,17 @@ def test_a_pngs_gamma_leads_to_srgb(tmp_path, gamma):
                   bits=bits)  # fmt: skip
         share = stored / (2**bits - 1)
         close(seen(tmp_path / "a.png"), share ** (1 / 2.2) if gamma == 1 else share)
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [((1, 16), True), ((9, 18), True), ((12, 13), True), ((1, 13), False)]
+)
+def test_a_pngs_hdr_is_refused(tmp_path, code, refused):
+    write_png(tmp_path / "a.png", RGB, chunk(b"cICP", bytes([*code, 0, 1])))
+    if not refused:
+        return close(seen(tmp_path / "a.png"), RGB / 255)
+    with pytest.raises(ValueError, match="has HDR or wide colours"):
+        image(tmp_path / "a.png")
 
 
 TURNED = {1: lambda p: p, 2: np.fliplr, 3: lambda p: np.rot90(p, 2), 4: np.flipud,

@@ -156,6 +156,63 @@ def test_bodies_that_overlap_have_an_inside_but_no_distance():
         found.distance(points)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (box((4, 0.5, 0.5)), box((1, 2, 4))),  # bars whose middles are free
+        (box((1, 2, 4)), box(0.1, (0.55, 0.3, 0.3))),  # a little one on a large face
+        (box((1, 2, 4)), box((1, 2, 4), (1, 0.5, 0.5))),  # a face on a part of a face
+        (box(2), box(2, (0.3, 0.2, 0.1))),
+    ],
+)
+def test_bodies_that_touch_or_cross_in_parts_of_faces_have_no_distance(one, other):
+    found = Mesh("both", *joined(one, other))
+    x = np.random.default_rng(0).uniform(-2, 2, (500, 3))
+    held = [((x > v.min(0) + 1e-6) & (x < v.max(0) - 1e-6)).all(1) for v in (one[0], other[0])]
+    assert (found.inside(torch.from_numpy(x)).numpy() == (held[0] | held[1])).all()
+    with pytest.raises(ValueError, match="overlap or touch"):
+        found.distance(torch.from_numpy(x))
+
+
+def test_the_slope_on_the_surface_is_the_normal():
+    found = Mesh("box", *box((1, 2, 4)))
+    cloud = found.surface_points(500)
+    for dtype in (torch.float32, torch.float64):
+        x = cloud.points.to(dtype).requires_grad_()
+        (slope,) = torch.autograd.grad(found.distance(x).sum(), x)
+        away = x.detach().abs() - torch.tensor([0.5, 1, 2])
+        clear = (away > -1e-3).sum(-1) == 1
+        assert clear.sum() > 450
+        assert torch.allclose(slope[clear], cloud.normals[clear].to(dtype), atol=1e-6)
+
+
+def test_a_scan_that_closes_by_faces_that_come_twice_stays_closed():
+    """Two boxes that share a wall of one direction: without its second copy there are holes."""
+    vertices, faces = box(2)
+    wall = faces[:2]
+    fin = np.array([[0, 0, 3]], float) + vertices[wall[0]]  # a flap, there and back
+    flap = np.array([[8, 9, 10], [8, 10, 9]])
+    doubled = np.concatenate([faces, wall, wall[:, ::-1], flap[:, :]])
+    found = Mesh("scan", np.concatenate([vertices, 1e-3 * fin + 2]), doubled)
+    points = torch.tensor([[0.0, 0, 0], [0.9, 0.9, -0.9], [1.1, 0, 0]], dtype=torch.float64)
+    assert found.inside(points).tolist() == [True, True, False]
+    assert torch.allclose(found.distance(points)[:, 0], torch.tensor([-1, -0.1, 0.1]).double())
+
+
+def test_a_gltf_scene_finds_the_files_beside_it(tmp_path):
+    for name, data in trimesh.Scene(trimesh.Trimesh(*box(2))).export(file_type="gltf").items():
+        (tmp_path / name).write_bytes(data)
+    (scene,) = tmp_path.glob("*.gltf")
+    assert len(list(tmp_path.glob("*.bin"))) > 0
+    assert mesh(scene).volume == pytest.approx(1.8**3)
+
+
+def test_faces_without_area_give_no_points():
+    flat = Mesh("line", np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]]))
+    with pytest.raises(ValueError, match="have no area"):
+        flat.surface_points(3)
+
+
 def test_a_surface_that_is_its_own_mirror_image_is_refused():
     """Two tetrahedra of one bow: going round one forwards is going round the other backwards."""
     t = 2 * np.pi * np.arange(40) / 40

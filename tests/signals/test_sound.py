@@ -278,3 +278,9 @@ def test_any_bytes_are_a_sound_or_refused(tmp_path_factory, kind, noise, at, kee
         assert "\n" not in str(error)
     else:
         assert signal.values.isfinite().all() and signal.values.abs().max() == 1
+
+
+def test_a_file_tells_channels_from_samples(tmp_path):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.array([[0.25, 0.5, 0.75], [0.1, 0.2, 0.0]]), 8000, subtype="DOUBLE")
+    assert sound(path).values[:, 0].tolist() == pytest.approx([1, 0.2])
