@@ -60,6 +60,11 @@ class Claim:
         """Whether it is a result of the paper's own, said for the first time, that can be rerun."""
         return not (self.same_as or self.quoted_from or self.apart)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether its differences are told in decades; a rank's are not."""
+        return self.better == "lower" and not self.metric.startswith("rank")
+
 
 NUMBERS = {"value": number, "spread": maybe(number), "items": maybe(whole)}
 TABLE = dict.fromkeys(("paper", "source", "items", "unit_of_items", "spread_of", "evidence"), str)

@@ -157,6 +157,6 @@ def _pairs(claim: Claim, record: Measured, rows: pd.DataFrame):
         others = record.rows(rival)
         if others.empty or claim.apart or rival.apart:
             continue
-        loss = claim.better == "lower" and min(rows["value"].min(), others["value"].min()) > 0
+        loss = claim.is_loss and min(rows["value"].min(), others["value"].min()) > 0
         gap = items.paired(rows, others, logarithmic=loss)
         yield rival.model, gap, verdicts.order(claim.value - rival.value, gap)

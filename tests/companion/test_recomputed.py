@@ -126,7 +126,7 @@ def orders(claims, claim, rows, others):
         both = rows.merge(theirs, on=["item", "seed"])
         pair = both[["value_x", "value_y"]].to_numpy(float)
         positive = min(rows["value"].min(), theirs["value"].min()) > 0
-        if claim["better"] == "lower" and positive:
+        if claim["better"] == "lower" and not claim["metric"].startswith("rank") and positive:
             pair = np.log10(pair)
         gap = both.assign(value=pair[:, 0] - pair[:, 1])
         found.append(side(independent(gap), np.sign(claim["value"] - rival["value"])))
