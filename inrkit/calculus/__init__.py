@@ -1,6 +1,6 @@
 """Derivatives that flow forward: truncated Taylor series (jets) and the operators built on them."""
 
-from inrkit.calculus import compositions as _rules  # registers the rules  # noqa: F401
+from inrkit.calculus.compositions import elementwise
 from inrkit.calculus.jet import Jet, UnknownOperation
 from inrkit.calculus.operators import (
     Partials,
@@ -14,7 +14,6 @@ from inrkit.calculus.operators import (
     partials,
     second_order,
 )
-from inrkit.calculus.slopes import elementwise, value_and_slope
 from inrkit.calculus.truncation import Truncation, along_axes, total_degree
 
 __all__ = [
@@ -34,5 +33,4 @@ __all__ = [
     "partials",
     "second_order",
     "total_degree",
-    "value_and_slope",
 ]

@@ -1,11 +1,14 @@
 """Elementwise functions of jets, and those that are made of others: quotients, norms, softmax."""
 
+from collections.abc import Callable
+from functools import wraps
 from math import log, pi, sqrt
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from inrkit.calculus.jet import Jet, UnknownOperation, rule
+from inrkit.calculus.jet import RULES, Jet, UnknownOperation, rule
 from inrkit.calculus.products import compose, elementwise_jet, from_rows
 from inrkit.calculus.rules import joint
 from inrkit.calculus.series import HOLOMORPHIC, SERIES, powers
@@ -26,6 +29,19 @@ for _name in SERIES:
     rule(_name)(of_series(_name))
 rule("arctan")(of_series("atan"))
 rule("expit")(of_series("sigmoid"))
+
+
+def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Let jets pass through a function of one tensor, by the Taylor series under its name."""
+
+    @wraps(function)
+    def wrapped(u: Tensor) -> Tensor:
+        if has_torch_function_unary(u):
+            return handle_torch_function(wrapped, (u,), u)
+        return function(u)
+
+    RULES[wrapped] = of_series(function.__name__)
+    return wrapped
 
 
 # --- quotients and powers ------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _jet(field: Field, coords: Tensor, truncation: Truncation) -> Jet:
 def _scaled(jet: Jet) -> Tensor:
     """Partials from Taylor coefficients: times factorials."""
     indices = jet.truncation.indices
-    scale = [prod(map(factorial, index)) for index in indices]
+    scale = [prod([factorial(power) for power in index]) for index in indices]
     # numbers instead of a tensor: a copy to the device could not be captured with a step
     values = torch.stack([row * k for row, k in zip(jet.coefficients, scale, strict=False)])
     missing = len(indices) - len(values)

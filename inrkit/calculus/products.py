@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from inrkit.calculus.compiled import loop
 from inrkit.calculus.jet import Jet
 from inrkit.calculus.series import SERIES
 from inrkit.calculus.truncation import Truncation
@@ -50,7 +49,7 @@ class _Composition(torch.autograd.Function):
                 stacked(compose(slopes, coefficients, truncation)),
             )
 
-        value, slope = loop(both, ("forward", function, truncation), coefficients)
+        value, slope = both(coefficients)
         ctx.both, ctx.truncation = both, truncation
         ctx.save_for_backward(coefficients, slope)
         return value
@@ -58,14 +57,9 @@ class _Composition(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         coefficients, slope = ctx.saved_tensors
-        rows, truncation = len(coefficients), ctx.truncation
-
-        def back(slope: Tensor, grad: Tensor) -> Tensor:
-            return _transposed_product(slope, grad, rows, truncation)
-
         if torch.is_grad_enabled():  # this pass will be differentiated in its turn
-            return None, None, back(ctx.both(coefficients)[1], grad)
-        return None, None, loop(back, ("backward", rows, truncation), slope, grad)
+            slope = ctx.both(coefficients)[1]
+        return None, None, _transposed_product(slope, grad, len(coefficients), ctx.truncation)
 
 
 def _transposed_product(x: Tensor, grad: Tensor, rows: int, truncation: Truncation) -> Tensor:

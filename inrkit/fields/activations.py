@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from inrkit.calculus import elementwise, value_and_slope
+from inrkit.calculus import elementwise
 from inrkit.calculus.series import GAUSSIAN_END
 
 
@@ -97,12 +97,6 @@ class DampedSine(torch.nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         return torch.sin(u) * self.damping(u)
 
-    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        r"""The activation and :math:`\cos(u)\,\delta(u) + \sin(u)\,\delta'(u)`."""
-        sine, cosine = torch.sin(u), torch.cos(u)
-        damping, slope = value_and_slope(self.damping, u)
-        return sine * damping, torch.addcmul(cosine * damping, sine, slope)
-
     def extra_repr(self) -> str:
         return f"damping={getattr(self.damping, '__name__', repr(self.damping))}"
 
@@ -133,13 +127,6 @@ class VariableSine(torch.nn.Module):
         size = u.abs() / self.omega
         return torch.sin(((size.detach() if self.frozen else size) + 1) * u)
 
-    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The activation and its derivative by u."""
-        size = u.abs() / self.omega
-        phase = (size + 1) * u
-        factor = size if self.frozen else 2 * size
-        return torch.sin(phase), (factor + 1) * torch.cos(phase)
-
     def extra_repr(self) -> str:
         return f"omega={self.omega:g}, frozen={self.frozen}"
 
@@ -167,11 +154,6 @@ class Gaussian(torch.nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         return gaussian(self.scale * u)
-
-    def value_and_slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        r"""The activation and :math:`-2 s^2 u \exp(-(s u)^2)`."""
-        value, slope = value_and_slope(gaussian, self.scale * u)
-        return value, self.scale * slope
 
     def extra_repr(self) -> str:
         return f"scale={self.scale:g}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inrkit.fields.arithmetic import sparing
+from inrkit.fields.precision import spared
 
 
 def uniform_(tensor: Tensor, bound: float) -> Tensor:
@@ -24,10 +24,12 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         weight: ``(*signals, out, in)``.
         bias: ``(*signals, out)``.
     """
-    with sparing(*weight.shape[-2:]):
-        if weight.ndim == 2:
-            return functional.linear(x, weight, bias)
-        return x @ weight.mT + bias.unsqueeze(-2)
+    if spared(*weight.shape[-2:]):
+        x, weight, bias = x.double(), weight.double(), bias.double()
+        return affine(x, weight, bias).float()
+    if weight.ndim == 2:
+        return functional.linear(x, weight, bias)
+    return x @ weight.mT + bias.unsqueeze(-2)
 
 
 class Layer(nn.Module):

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inrkit.fields.activations import DampedSine, Gaussian, VariableSine, identity, sqrt_abs
-from inrkit.fields.fused import chain
 from inrkit.fields.layers import Layer, uniform_
 
 # Standard deviation of weights times sqrt(fan-in) at which activations neither die nor explode:
@@ -27,7 +26,10 @@ class _Sequential(nn.Module):
     layers: nn.ModuleList
 
     def forward(self, coords: Tensor) -> Tensor:
-        return chain(coords, self.layers)
+        x = coords
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
 
 class MLP(_Sequential):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inrkit.training.losses import Batch
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -32,31 +34,14 @@ class Classification:
         if len(self.labels) == 0:
             raise ValueError("a classifier needs at least one item to be trained on")
 
-    def __len__(self) -> int:
-        return self.batch
+    def sample(self, step: Tensor) -> Batch:
+        """Numbers of the items, ``(b, 1)``."""
+        return (torch.randint(len(self.labels), (self.batch, 1), device=self.labels.device),)
 
-    def draw(self) -> "_ClassificationStep":
-        """The loss of one step."""
-        size = (self.batch,)
-        chosen = torch.randint(len(self.labels), size, device=self.labels.device)
-        return _ClassificationStep(self, chosen)
-
-
-@dataclass(frozen=True)
-class _ClassificationStep:
-    """One step's items."""
-
-    loss: Classification
-    chosen: Tensor
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        chosen = self.chosen[rows]
-        scores = model(self.loss.inputs.index_select(self.loss.axis, chosen))
-        labels = self.loss.labels[chosen]
-        return functional.cross_entropy(scores, labels, reduction="sum") / len(self)
+    def error(self, model: nn.Module, chosen: Tensor) -> Tensor:
+        """The cross-entropy of each item."""
+        scores = model(self.inputs.index_select(self.axis, chosen[:, 0]))
+        return functional.cross_entropy(scores, self.labels[chosen[:, 0]], reduction="none")
 
 
 def predict(model: nn.Module, inputs: Tensor, *, axis: int = 0, size: int = 200) -> Tensor:

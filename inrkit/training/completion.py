@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from inrkit.training.losses import Batch
+
 
 def random_masks(counts: Tensor, points: int) -> Tensor:
     """Masks ``(batch, points)`` that are true at as many places as ``counts`` ``(batch,)`` say."""
@@ -21,7 +23,7 @@ class Completion:
 
     over b signals drawn anew each step. Each has a context of its own, whose size is uniform
     between two numbers. The paper's first term sums over the c channels; as a mean over them, as in
-    its released code, it is what its tables report. A row is a signal.
+    its released code, it is what its tables report.
 
     Args:
         coords: x, ``(n, d)``.
@@ -47,31 +49,19 @@ class Completion:
                 f"{self.most}"
             )
 
-    def __len__(self) -> int:
-        return self.batch
-
-    def draw(self) -> "_CompletionStep":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """Which signals, ``(b, 1)``, and where they are known, ``(b, n)``."""
         device = self.signals.device
         chosen = torch.randint(len(self.signals), (self.batch,), device=device)
         counts = torch.randint(self.fewest, self.most + 1, (self.batch,), device=device)
-        return _CompletionStep(self, self.signals[chosen], random_masks(counts, len(self.coords)))
+        return chosen[:, None], random_masks(counts, len(self.coords))
 
-
-@dataclass(frozen=True)
-class _CompletionStep:
-    """One step's signals, and where they are known."""
-
-    loss: Completion
-    signals: Tensor
-    mask: Tensor
-
-    def __len__(self) -> int:
-        return len(self.signals)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        w, target = self.loss, self.signals[rows]
-        found = model(target, self.mask[rows], w.coords)
-        error = (found.values - target).square().mean((-2, -1))
-        latent = w.latent_weight * found.latent.square().mean(-1)
-        return (error + latent + w.parameter_weight * found.weights).sum() / len(self)
+    def error(self, model: nn.Module, chosen: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """The three terms for each signal."""
+        target = self.signals[chosen[:, 0]]
+        found = model(target, known, self.coords)
+        return {
+            "error": (found.values - target).square().mean((-2, -1)),
+            "latent": self.latent_weight * found.latent.square().mean(-1),
+            "weights": self.parameter_weight * found.weights,
+        }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.calculus import hessian_trace, second_order
+from inrkit.training.losses import Batch
 
 CUT = 1e-5  # density below which a Gaussian source counts as zero
 SLOWEST = -0.999  # of squared slowness less one, so that it stays positive
@@ -73,12 +74,13 @@ class Helmholtz:
                 f"{len(self.centres)} sources"
             )
 
-    def __len__(self) -> int:
-        return self.size
+    def sample(self, step: Tensor) -> Batch:
+        """Points, those in discs first."""
+        return (self.points(self.size),)
 
-    def draw(self) -> "_HelmholtzStep":
-        """The loss of one step."""
-        return _HelmholtzStep(self, self.points(self.size))
+    def error(self, model: nn.Module, x: Tensor) -> Tensor:
+        r"""The sum over sources of :math:`\lambda \|R\|_1`, ``(*signals, n)``."""
+        return self.residual(second_order(model, x), x, self.medium(x))
 
     def points(self, size: int) -> Tensor:
         """Points of one step, ``(size, 2)``, those in discs first."""
@@ -90,8 +92,8 @@ class Helmholtz:
         """m at points, ``(n,)``."""
         return self.slowness_squared(x) if self.slowness_squared else torch.ones_like(x[:, 0])
 
-    def total(self, jets: tuple[Tensor, Tensor, Tensor], x: Tensor, m: Tensor) -> Tensor:
-        r"""The sum over points and sources of :math:`\lambda \|R\|_1`, ``(*signals)``.
+    def residual(self, jets: tuple[Tensor, Tensor, Tensor], x: Tensor, m: Tensor) -> Tensor:
+        r"""The sum over sources of :math:`\lambda \|R\|_1`, ``(*signals, n)``.
 
         Args:
             jets: values ``(*signals, n, 2 s)``, gradients and pure second derivatives.
@@ -103,10 +105,10 @@ class Helmholtz:
         on = density > CUT
         f = self.amplitude * torch.where(on, density, 0.0)
         residual = torch.view_as_real(self.operator(jets, x, m) - f).abs().sum(-1)
-        return (torch.where(on, self.source_weight, 1.0) * residual).sum((-2, -1))
+        return (torch.where(on, self.source_weight, 1.0) * residual).sum(-1)
 
     def operator(self, jets: tuple[Tensor, Tensor, Tensor], x: Tensor, m: Tensor) -> Tensor:
-        r""":math:`H \Phi`, complex, ``(*signals, n, s)``; arguments as for :meth:`total`."""
+        r""":math:`H \Phi`, complex, ``(*signals, n, s)``; arguments as for :meth:`residual`."""
         value, slopes, bends = jets
         beyond = (x.abs() - 1 + self.width).clamp(min=0) / self.width
         e = torch.complex(torch.ones_like(x), -self.strength * beyond**2)
@@ -116,22 +118,6 @@ class Helmholtz:
             flux = _complex(bends[..., i]) - _at(e_slope / e, i) * _complex(slopes[..., i])
             result = result + _at(e, k) / _at(e, i) * flux
         return result
-
-
-@dataclass(frozen=True)
-class _HelmholtzStep:
-    """One step's points."""
-
-    loss: Helmholtz
-    points: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        x = self.points[rows]
-        total = self.loss.total(second_order(model, x), x, self.loss.medium(x))
-        return total / len(self)
 
 
 def perturbed(output: Tensor, x: Tensor, half_width: float = 0.75) -> Tensor:
@@ -163,28 +149,18 @@ class Pretraining:
     slowness_weight: float
     passes: ClassVar[int] = 5
 
-    def __len__(self) -> int:
-        return len(self.equation)
+    def sample(self, step: Tensor) -> Batch:
+        """The equation's."""
+        return self.equation.sample(step)
 
-    def draw(self) -> "_PretrainingStep":
-        """The loss of one step."""
-        return _PretrainingStep(self, self.equation.points(len(self)))
-
-
-@dataclass(frozen=True)
-class _PretrainingStep:
-    loss: Pretraining
-    points: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        x, equation = self.points[rows], self.loss.equation
+    def error(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        """Both terms."""
         y, jets = _parted(second_order(model, x))
-        m = equation.medium(x)
-        slowness = (1 + y - m).abs().sum(-1)
-        return (equation.total(jets, x, m) + self.loss.slowness_weight * slowness) / len(self)
+        m = self.equation.medium(x)
+        return {
+            "equation": self.equation.residual(jets, x, m),
+            "slowness": self.slowness_weight * (1 + y - m).abs(),
+        }
 
 
 @dataclass(frozen=True)
@@ -219,33 +195,24 @@ class Inversion:
                 f"{tuple(self.data.shape)}"
             )
 
-    def __len__(self) -> int:
-        return len(self.equation)
+    def sample(self, step: Tensor) -> Batch:
+        """Points, receivers first, real and imaginary data there, and whether there are any."""
+        ears, size = self.receivers, self.equation.size
+        points = torch.cat([ears, self.equation.points(size - len(ears))])
+        data = points.new_zeros(size, 2 * len(self.data))
+        data[: len(ears)] = torch.view_as_real(self.data.mT).flatten(-2)
+        return points, data, torch.arange(size, device=points.device)[:, None] < len(ears)
 
-    def draw(self) -> "_InversionStep":
-        """The loss of one step."""
-        points = self.equation.points(len(self) - len(self.receivers))
-        return _InversionStep(self, torch.cat([self.receivers, points]))
-
-
-@dataclass(frozen=True)
-class _InversionStep:
-    """One step's points, receivers first."""
-
-    loss: Inversion
-    points: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        x, w = self.points[rows], self.loss
+    def error(self, model: nn.Module, x: Tensor, data: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        """Both terms; the mean over receivers as one over all points."""
         y, jets = _parted(second_order(model, x))
-        total = w.equation.total(jets, x, perturbed(y, x, w.half_width)) / len(self)
-        heard = w.data[:, rows].mT  # empty where these rows hold no receiver
-        error = _complex(jets[0][..., : len(heard), :]) - heard
-        misfit = torch.view_as_real(error).abs().sum((-3, -2, -1))
-        return total + w.data_weight / len(w.receivers) * misfit
+        weight = self.data_weight * self.equation.size / len(self.receivers)
+        misfit = (jets[0] - data).abs().sum(-1)
+        medium = perturbed(y, x, self.half_width)
+        return {
+            "equation": self.equation.residual(jets, x, medium),
+            "data": torch.where(heard[:, 0], weight * misfit, 0),
+        }
 
 
 @dataclass(frozen=True)
@@ -293,11 +260,8 @@ class Wave:
                 f"of {self.size} points a step, {self.at_rest} cannot lie at t = 0; take 1 to all"
             )
 
-    def __len__(self) -> int:
-        return self.size
-
-    def draw(self) -> "_WaveStep":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """Points, those at t = 0 first, and whether they are."""
         t = self.horizon * torch.rand(self.size, 1, device=self.device)
         x = torch.empty(self.size, 2, device=self.device).uniform_(-1, 1)
         first, later = self.at_rest // 2, round(self.front * (self.size - self.at_rest))
@@ -305,27 +269,20 @@ class Wave:
         x[:first] = _disc(x, first, self.radius)
         if later:
             x[-later:] = _disc(x, later, self.radius + self.c * t[-later:])
-        return _WaveStep(self, torch.cat([t, x], dim=-1))
+        at_rest = torch.arange(self.size, device=self.device)[:, None] < self.at_rest
+        return torch.cat([t, x], dim=-1), at_rest
 
-
-@dataclass(frozen=True)
-class _WaveStep:
-    """One step's points, those at t = 0 first."""
-
-    loss: Wave
-    points: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        x, w = self.points[rows], self.loss
-        value, slopes, residual = hessian_trace(model, x, (1.0, -(w.c**2), -(w.c**2)))
-        total = residual.abs().sum((-2, -1)) / len(self)
-        on = max(min(rows.stop, w.at_rest) - rows.start, 0)  # how many of these rows are at t = 0
-        rate = slopes[..., :on, :, 0].abs().sum((-2, -1))
-        error = (value[..., :on, :] - w.initial(x[:on, 1:])).abs().sum((-2, -1))
-        return total + (w.rate_weight * rate + w.value_weight * error) / w.at_rest
+    def error(self, model: nn.Module, x: Tensor, at_rest: Tensor) -> dict[str, Tensor]:
+        """The three terms; means over points at t = 0 as ones over all."""
+        value, slopes, residual = hessian_trace(model, x, (1.0, -(self.c**2), -(self.c**2)))
+        rate = slopes[..., 0].abs().sum(-1)
+        error = (value - self.initial(x[:, 1:])).abs().sum(-1)
+        share, on = self.size / self.at_rest, at_rest[:, 0]
+        return {
+            "equation": residual.abs().sum(-1),
+            "rate": torch.where(on, share * self.rate_weight * rate, 0),
+            "value": torch.where(on, share * self.value_weight * error, 0),
+        }
 
 
 def _disc(like: Tensor, size: int, radius: float | Tensor) -> Tensor:

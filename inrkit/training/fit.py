@@ -1,12 +1,8 @@
 """The one training loop."""
 
-import ctypes
-import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from inspect import Parameter, signature
 from math import ceil, prod
 from pathlib import Path
@@ -14,15 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inrkit.fields.arithmetic import check_precision, computing
+from inrkit.fields.precision import check_precision, rounding
 from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
-from inrkit.training.losses import Loss, at, drawn, passes
-from inrkit.training.paths import Replayed, arithmetic, choose
+from inrkit.training.gradients import Gradients, pays
+from inrkit.training.losses import Batch, Loss, as_loss, count, cut, named, parts, passes
 from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
-HOW = ("lr", "fused", "capturable")  # settings of an optimizer that the path chooses
 LOWEST = "lowest"  # the snapshot of the lowest loss
 
 
@@ -37,12 +32,14 @@ class Fit:
     Attributes:
         model: the trained model (the object that was given).
         losses: loss before each step, ``(steps, *signals)``, on the CPU.
+        terms: those that it is the sum of, by name, likewise; of one without parts, itself.
         snapshots: parameters after the steps asked for, by number of steps done or "lowest".
         seconds: time spent in training steps, over all resumed parts.
     """
 
     model: nn.Module
     losses: Tensor
+    terms: dict[str, Tensor] = field(repr=False)
     snapshots: dict[int | str, dict[str, Tensor]] = field(repr=False)
     seconds: float
 
@@ -67,8 +64,8 @@ def chunk_rows(model: nn.Module, passes: int = 1) -> int:
 
 def fit(
     model: nn.Module,
-    loss: Loss,
-    *,
+    loss: Loss | Callable,
+    *batch: Tensor,
     steps: int,
     lr: float = 1e-4,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
@@ -76,7 +73,7 @@ def fit(
     clip: float | None = None,
     snapshots: Iterable[int | str] = (),
     chunk: int | None = None,
-    path: str = "auto",
+    compiled: bool | None = None,
     precision: str = "float32",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
@@ -95,8 +92,9 @@ def fit(
 
     Args:
         model: any module that the loss can evaluate; trained in place.
-        loss: knows its points; ``loss(model, rows)`` is the share of some of them. Where it has
-            ``at(step)`` or ``draw()``, these give the loss of each step.
+        loss: what is minimized, see :mod:`~inrkit.training.losses`: a loss that samples its points,
+            or a function ``error(model, *batch)`` of the points that follow, or ``loss(model)``.
+        batch: tensors, their points along the axis before the last.
         steps: number of optimizer steps.
         lr: learning rate.
         optimizer: called as ``optimizer(parameters, lr=lr)``; Adam unless given.
@@ -107,9 +105,9 @@ def fit(
             those of the lowest of all losses, of one signal.
         chunk: points a chunk; the default follows the width of the model on a CPU, and takes all
             points at once elsewhere.
-        path: how a step is computed, see :mod:`~inrkit.training.paths`; the result does not depend
-            on it beyond rounding.
-        precision: of the factors in matrix products: "float32", "tf32" (on CUDA) or "bf16".
+        compiled: whether the gradient is compiled, see :mod:`~inrkit.training.gradients`; by
+            default where the fit is long enough. The result does not depend on it beyond rounding.
+        precision: of the factors in matrix products: "float32", "tf32" (CUDA) or "bf16" (a CPU).
         checkpoint: file to continue from and to write to, every ``checkpoint_seconds`` and at the
             end; ``NAME.pt`` becomes ``NAME.<digest>.pt``.
         checkpoint_seconds: time between checkpoints.
@@ -121,9 +119,13 @@ def fit(
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
         ValueError: a checkpoint is asked for, and the schedule depends on more than the step.
+        ValueError: an error is no number for each point.
     """
-    how = (chunk, path, precision)
-    run = _Run(model, loss, steps, lr, optimizer, schedule, clip, set(snapshots), how, checkpoint)
+    run = _Run(
+        model, as_loss(loss, batch), steps=steps, lr=lr, optimizer=optimizer, schedule=schedule,
+        clip=clip, wanted=set(snapshots), chunk=chunk, compiled=compiled, precision=precision,
+        file=checkpoint,
+    )  # fmt: skip
     first = run.step
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
@@ -134,7 +136,7 @@ def fit(
             if run.device.type == "cpu" or run.step % 100 == 0 or run.step == steps:
                 run.check()
             if bar.due() or run.step == steps:
-                bar.report(run.step, run.losses[run.step - 1].mean().item())
+                bar.report(run.step, run.total(run.step - 1).mean().item())
             now = time.perf_counter()
             if now - saved > checkpoint_seconds and run.step < steps:
                 run.check()
@@ -148,16 +150,19 @@ def fit(
         run.save()
         run.parts.now.append(journal.part(run.seconds))
     journal.note(checkpoint.stem if checkpoint else name, steps, run.parts)
-    return Fit(model, run.losses.cpu(), run.snapshots, run.parts.seconds)
+    terms = dict(zip(run.names, run.terms.cpu().unbind(1), strict=True))
+    return Fit(model, run.terms.sum(1).cpu(), terms, run.snapshots, run.parts.seconds)
 
 
 class _Run:
     """The state of a fit: what a checkpoint holds, and one step."""
 
-    def __init__(self, model, loss, steps, lr, optimizer, schedule, clip, wanted, how, file):
-        chunk, path, precision = how
+    def __init__(
+        self, model, loss, *, steps, lr, optimizer, schedule, clip, wanted, chunk, compiled,
+        precision, file,
+    ):  # fmt: skip
         self.model, self.loss, self.clip = model, loss, clip
-        self.lr, self.schedule, self.wanted = lr, schedule, wanted
+        self.lr, self.schedule, self.wanted, self.precision = lr, schedule, wanted, precision
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("there is nothing to train: no parameter of the model requires_grad")
@@ -165,35 +170,31 @@ class _Run:
         check_precision(precision, self.device)
         self.factors = [float(schedule(step)) for step in range(steps)] if schedule and file else []
         settings = (steps, lr, optimizer, torch.tensor(self.factors, dtype=torch.double))
-        settings += (sorted(wanted, key=str), clip, chunk, precision)
+        settings += (sorted(wanted, key=str), clip, chunk, compiled, precision)
         self.kept = Kept(file, self.device, model, loss, settings)
         state = self.kept.load()
-        if self.device.type == "cpu":
-            _keep_freed_memory()
-        points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
-        path = choose(path, model, self.device, points * steps, adam, passes(loss))
-        self.arithmetic = arithmetic(path, precision)
         for parameter in self.parameters:
             parameter.grad = None  # of whatever was computed before
-        self.optimizer = _optimizer(optimizer, self.parameters, lr, captured=path == "graph")
-        size = chunk or _even_chunks(model, loss, self.device)
-        self.chunks = [slice(i, min(i + size, points)) for i in range(0, points, size)]
-        self.row = torch.zeros(1, dtype=torch.long, device=self.device)  # of losses, for this step
+        self.optimizer = _optimizer(optimizer, self.parameters, lr)
+        self.place = torch.zeros((), dtype=torch.long, device=self.device)  # the step
         self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
-        self.compute = Replayed(self.one_step) if path == "graph" else self.one_step
+        self.names, first, points = tried(model, loss, self.place)
+        work = passes(loss)
+        if compiled is None:
+            compiled = pays(model, points, steps, work)
+        self.gradients = Gradients(model, compiled)
+        self.chunk = chunk or (chunk_rows(model, work) if self.device.type == "cpu" else points)
         if state is None:
-            self.losses = self._no_losses(steps)
+            self.terms = torch.zeros(steps, *first.shape, dtype=first.dtype, device=self.device)
         else:
             self.take_up(state)
-        if LOWEST in wanted and self.losses.ndim > 1:
+        if LOWEST in wanted and self.terms.ndim > 2:
             raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
 
-    def _no_losses(self, steps: int) -> Tensor:
-        """Zeros for every step; one point tells the number of signals and the precision."""
-        with torch.no_grad():
-            share = drawn(at(self.loss, self.row[0]))(self.model, slice(0, 1))
-        return torch.zeros(steps, *share.shape, dtype=share.dtype, device=self.device)
+    def total(self, step: int) -> Tensor:
+        """The loss at a step, ``(*signals)``."""
+        return self.terms[step].sum(0)
 
     def advance(self) -> None:
         if self.schedule:
@@ -204,52 +205,54 @@ class _Run:
                     f"{self.step} it gave {self.factors[self.step]:g}, then {factor:g}"
                 )
             for group in self.groups:
-                _set_rate(group, self.lr * factor)
+                group["lr"] = self.lr * factor
         before = _copy(self.model.state_dict()) if LOWEST in self.wanted else None
-        self.compute()
+        with rounding(self.precision):
+            self.one_step()
         self.step += 1
-        if before and self.losses[self.step - 1] <= self.losses[: self.step].min():
+        if before and self.total(self.step - 1) <= self.terms[: self.step].sum(1).min():
             self.snapshots[LOWEST] = before
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 
     def one_step(self) -> None:
-        with computing(self.arithmetic):
-            loss, totals = drawn(at(self.loss, self.row[0])), []
+        batches = [part.sample(self.place) for _, part in parts(self.loss)]
+        found = []
 
-            def evaluate() -> Tensor:
-                totals.append(self.evaluate(loss))
-                return totals[-1].sum()
+        def evaluate() -> Tensor:
+            found.append(self.evaluate(batches))
+            return found[-1].sum()
 
-            if _asks_again(self.optimizer):
-                self.optimizer.step(evaluate)
-            else:
-                evaluate()
-                self.optimizer.step()
-            self.losses.index_add_(0, self.row, totals[0])
-            self.row += 1
+        if _asks_again(self.optimizer):
+            self.optimizer.step(evaluate)
+        else:
+            evaluate()
+            self.optimizer.step()
+        self.terms[self.step] = found[0]
+        self.place += 1
 
-    def evaluate(self, loss: Loss) -> Tensor:
-        """The loss of each signal, ``(1, *signals)``, and its gradient."""
+    def evaluate(self, batches: list[Batch]) -> Tensor:
+        """The terms of the loss, ``(terms, *signals)``; their gradient in that of parameters."""
         self.optimizer.zero_grad(set_to_none=False)
-        total = torch.zeros_like(self.losses[:1])
-        for rows in self.chunks:
-            share = loss(self.model, rows)
-            if not share.requires_grad:
-                raise ValueError("the loss does not depend on the parameters that are trained")
-            share.sum().backward()
-            total += share.detach()
+        found = []
+        for (weight, part), batch in zip(parts(self.loss), batches, strict=True):
+            points, total = count(batch), 0
+            size = ceil(points / max(round(points / self.chunk), 1))  # without a small rest
+            for first in range(0, points, size):
+                rows = slice(first, min(first + size, points))
+                total = total + self.gradients(part, cut(batch, rows), weight / points)
+            found.append(total)
         if self.clip is not None:
-            _clip(self.parameters, self.clip, self.losses.ndim - 1)
-        return total
+            _clip(self.parameters, self.clip, self.terms.ndim - 2)
+        return torch.cat(found)
 
     def check(self) -> None:
         """Raise where a loss since the last check is not finite."""
-        new = self.losses[self.checked : self.step]
-        bad = ~torch.isfinite(new).flatten(1).all(-1) if new.ndim > 1 else ~torch.isfinite(new)
+        new = self.terms[self.checked : self.step]
+        bad = ~torch.isfinite(new).flatten(1).all(-1)
         if bad.any():
             step = self.checked + int(bad.nonzero()[0])
-            value = self.losses[step].sum().item()
+            value = self.total(step).sum().item()
             path = self.kept.path
             saved = path is not None and path.exists()
             where = f"the last good checkpoint is {path}" if saved else "no checkpoint is kept"
@@ -257,7 +260,7 @@ class _Run:
                 f"the loss is {value} at step {step} with learning rate {self.lr:g}; {where}; "
                 "try a smaller learning rate"
             )
-        if self.step == len(self.losses) and not all(p.isfinite().all() for p in self.parameters):
+        if self.step == len(self.terms) and not all(p.isfinite().all() for p in self.parameters):
             raise NonFiniteLoss(
                 f"parameters are not finite numbers after the last step, {self.step}, with "
                 f"learning rate {self.lr:g}; try a smaller one"
@@ -269,12 +272,12 @@ class _Run:
         return self.optimizer.param_groups
 
     def save(self) -> None:
-        finished = self.step == len(self.losses)
+        finished = self.step == len(self.terms)
         state = {
             "step": self.step,
             "parts": journal.Parts(self.parts.earlier, [journal.part(self.seconds)]).all,
             "model": self.model.state_dict(),
-            "losses": self.losses,
+            "terms": self.terms,
             "snapshots": self.snapshots,
         }
         if not finished:
@@ -291,57 +294,75 @@ class _Run:
     def resume(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
         if "optimizer" in state:
-            ways = [{name: group[name] for name in group if name in HOW} for group in self.groups]
             self.optimizer.load_state_dict(state["optimizer"])
-            for group, way in zip(self.groups, ways, strict=True):
-                group.update(way)  # the checkpoint may come from another path
-        self.losses, self.snapshots = state["losses"], state["snapshots"]
+        self.terms, self.snapshots = state["terms"], state["snapshots"]
         self.step = self.checked = state["step"]
-        self.row.fill_(self.step)
+        self.place.fill_(self.step)
         self.parts.earlier = state["parts"]
         self.kept.draw_on(state)
 
 
 def stepper(
     model: nn.Module,
-    loss: Loss,
-    *,
+    loss: Loss | Callable,
+    *batch: Tensor,
     lr: float = 1e-4,
     chunk: int | None = None,
-    path: str = "auto",
+    compiled: bool | None = None,
     precision: str = "float32",
 ) -> Callable[[], None]:
     """One optimizer step of :func:`fit` as a callable without arguments, to be timed."""
-    how = (chunk, path, precision)
-    run = _Run(model, loss, 1, lr, torch.optim.Adam, None, None, set(), how, None)
+    run = _Run(
+        model, as_loss(loss, batch), steps=1, lr=lr, optimizer=torch.optim.Adam, schedule=None,
+        clip=None, wanted=set(), chunk=chunk, compiled=compiled, precision=precision, file=None,
+    )  # fmt: skip
 
     def step() -> None:
-        run.row.zero_()
-        run.compute()
+        run.place.zero_()
+        with rounding(precision):
+            run.one_step()
 
     return step
 
 
-@cache
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep up to 256 MiB of freed memory for this process.
+def tried(model: nn.Module, loss: Loss, step: Tensor) -> tuple[list[str], Tensor, int]:
+    """A loss at a few of its points: names of its terms, their values, and how many points it has.
 
-    It would hand the activations of every chunk back to the system, and get them again one page
-    fault at a time: a fifth of a step's time.
+    Random generators and the model's state are left as they were.
+
+    Raises:
+        ValueError: an error is no number for each point.
     """
-    trim_threshold, mmap_threshold = -1, -3  # names of mallopt's parameters in malloc.h
-    if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # another C library has no such call
-            libc = ctypes.CDLL(None)
-            libc.mallopt(trim_threshold, 2**28)
-            libc.mallopt(mmap_threshold, 2**24)
+    buffers = [(b, b.clone()) for b in model.buffers()]
+    names, values, points = [], [], 0
+    with torch.random.fork_rng([step.device] if step.is_cuda else []):
+        for number, (_, part) in enumerate(parts(loss)):
+            batch = part.sample(step)
+            points += count(batch)
+            for size in sorted({min(count(batch), 2), min(count(batch), 3)}):
+                errors = named(part.error(model, *cut(batch, slice(0, size))))
+                for name, error in errors.items():
+                    _check(name, error, size)
+            prefix = f"{number + 1} " if len(parts(loss)) > 1 else ""
+            names += [(prefix + name).strip() or "loss" for name in errors]
+            values += [error.detach()[..., 0] for error in errors.values()]
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    shapes = {tuple(value.shape) for value in values}
+    if len(shapes) > 1:
+        raise ValueError(f"terms of a loss are of equally many signals, got shapes {shapes}")
+    return names, torch.stack(values), points
 
 
-def _even_chunks(model: nn.Module, loss: Loss, device: torch.device) -> int:
-    """Points a chunk without a small rest; all of them off the CPU."""
-    points = len(loss)
-    wanted = chunk_rows(model, passes(loss)) if device.type == "cpu" else points
-    return ceil(points / max(round(points / wanted), 1))
+def _check(name: str, error: Tensor, size: int) -> None:
+    if isinstance(error, Tensor) and error.ndim and error.shape[-1] == size:
+        return
+    got = tuple(error.shape) if isinstance(error, Tensor) else type(error)
+    raise ValueError(
+        f"an error is one number for each point, (*signals, n); at {size} points "
+        f"{name or 'it'} gave {got}: average channels by .mean(-1), and leave the mean over points "
+        "to fit, which takes them in slices"
+    )
 
 
 def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
@@ -353,26 +374,16 @@ def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
         p.grad.mul_(factor.reshape(*factor.shape, *[1] * (p.ndim - signals)))
 
 
-def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.Optimizer:
-    if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
-        return optimizer(parameters, lr=lr)
-    if captured:  # a graph reads the rate from where it lay when it was captured
-        rate = torch.tensor(lr, device=parameters[0].device)
-        return optimizer(parameters, lr=rate, fused=True, capturable=True)
-    return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
+def _optimizer(optimizer, parameters, lr: float) -> torch.optim.Optimizer:
+    if optimizer in (torch.optim.Adam, torch.optim.AdamW):
+        return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
+    return optimizer(parameters, lr=lr)
 
 
 def _asks_again(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a step takes a function that evaluates the loss, as that of L-BFGS does."""
     closure = signature(type(optimizer).step).parameters.get("closure")
     return closure is not None and closure.default is Parameter.empty
-
-
-def _set_rate(group: dict, rate: float) -> None:
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,18 +1,21 @@
-r"""Losses: one small callable an equation.
+r"""Losses: where they are sampled, and the error at each point.
 
-A loss knows its points and can evaluate itself on a few of them. ``loss(model, rows)`` returns the
-share of those rows, such that the shares of all rows add up to the loss: this is what lets
-:func:`~inrkit.training.fit` take one full-batch step in chunks that stay in cache.
+A loss is two methods. ``sample(step)`` gives the batch of a step: a tuple of tensors, whose points
+lie along the axis before the last (those with fewer axes are settings, handed on whole).
+``error(model, *batch)`` gives the error at each of its points, ``(*signals, n)``, or a dictionary
+of such terms, which count together. The loss is the mean over the points; that
+:func:`~inrkit.training.fit` takes it in slices that stay in cache, no loss needs to know.
 
-A loss at random points has ``draw()`` instead, which returns the loss at the points of one step.
-One that changes as training goes on has ``at(step)``, which returns the loss as it is then.
-Derivatives in a loss are computed with the value in one pass (:mod:`inrkit.calculus`); ``passes``
-says how many plain evaluations that amounts to: 2 for a gradient, which is a reverse pass, and the
-number of Taylor coefficients where these are carried along.
+A plain function does as well: ``fit(model, error, coords, values, ...)`` for an ``error(model,
+coords, values)`` at fixed points, ``fit(model, loss, ...)`` for a ``loss(model)`` as a whole.
+
+``passes`` says how many plain evaluations the derivatives in an error amount to, if any: 2 for a
+gradient, which is a reverse pass, and the number of Taylor coefficients where these are carried
+along (:mod:`inrkit.calculus`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
@@ -20,16 +23,18 @@ from torch import Tensor, nn
 
 from inrkit.calculus import gradient, hessian, laplacian
 
+Batch = tuple[Tensor, ...]
+Errors = Tensor | dict[str, Tensor]
+
 
 class Loss(Protocol):
-    """What :func:`~inrkit.training.fit` asks of a loss: its points, and its share on a few of them.
+    """What :func:`~inrkit.training.fit` asks of a loss."""
 
-    ``passes``, ``draw()`` and ``at(step)`` are optional, as above.
-    """
+    def sample(self, step: Tensor) -> Batch:
+        """What a step, a number on the loss's device, is computed at."""
 
-    def __len__(self) -> int: ...
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor: ...
+    def error(self, model: nn.Module, *batch: Tensor) -> Errors:
+        """The error at each point."""
 
 
 class Samplable(Protocol):
@@ -39,22 +44,138 @@ class Samplable(Protocol):
 
 
 @dataclass(frozen=True)
+class Pointwise:
+    """A plain function as a loss, at the same points in each step.
+
+    Args:
+        function: called as ``function(model, *batch)``, gives the error at each point.
+        batch: tensors, points along the axis before the last.
+        passes: plain evaluations that one of it amounts to.
+    """
+
+    function: Callable[..., Errors]
+    batch: Batch
+    passes: int = 1
+
+    def sample(self, step: Tensor) -> Batch:
+        """The same at all steps."""
+        return self.batch
+
+    def error(self, model: nn.Module, *batch: Tensor) -> Errors:
+        """What the function says."""
+        return self.function(model, *batch)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A plain function of the model alone as a loss, ``loss(model)``, a number for each signal."""
+
+    function: Callable[[nn.Module], Tensor]
+
+    def sample(self, step: Tensor) -> Batch:
+        """One point that nobody looks at."""
+        return (torch.zeros(1, 1, device=step.device),)
+
+    def error(self, model: nn.Module, nothing: Tensor) -> Tensor:
+        """The loss, as that point's error."""
+        return torch.as_tensor(self.function(model)).unsqueeze(-1)
+
+
+def as_loss(loss: Loss | Callable, batch: Batch) -> Loss:
+    """A loss as it is, or one made of a plain function.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(loss, Sum) or (hasattr(loss, "sample") and hasattr(loss, "error")):
+        if batch:
+            raise TypeError("this loss samples its own points, and takes no others")
+        return loss
+    if not callable(loss):
+        raise TypeError(
+            "a loss is an object with sample(step) and error(model, *batch), a function "
+            f"error(model, *batch) with its batch, or a function loss(model), not {type(loss)}"
+        )
+    return Pointwise(loss, batch) if batch else Whole(loss)
+
+
+def count(batch: Batch) -> int:
+    """The number of points of a batch.
+
+    Raises:
+        ValueError: its tensors do not have the same, or none.
+    """
+    shapes = [tuple(x.shape) for x in batch if x.ndim > 1]
+    numbers = {shape[-2] for shape in shapes}
+    if len(numbers) != 1 or 0 in numbers:
+        raise ValueError(
+            "a batch is a tuple of tensors with as many points, at least one, along their axis "
+            f"before the last; got shapes {', '.join(map(str, shapes)) or 'of no such axis'}"
+        )
+    return numbers.pop()
+
+
+def cut(batch: Batch, rows: slice) -> Batch:
+    """Some points of a batch."""
+    return tuple(x[..., rows, :] if x.ndim > 1 else x for x in batch)
+
+
+def named(errors: Errors) -> dict[str, Tensor]:
+    """Terms of an error by name; of a single one, the empty name."""
+    return errors if isinstance(errors, dict) else {"": errors}
+
+
+def mean(loss: Loss, model: nn.Module, step: int = 0) -> Tensor:
+    """The loss of a step, over all of its points at once, ``(*signals)``."""
+    total = torch.zeros(())
+    for weight, part in parts(loss):
+        batch = part.sample(torch.tensor(step))
+        total = total + weight * sum(named(part.error(model, *batch)).values()).mean(-1)
+    return total
+
+
+@dataclass(frozen=True, kw_only=True)
 class SquaredError:
-    r"""Mean squared error of a field, or of an operator on it, at given points.
+    r"""Squared error of a field, or of an operator on it, as a mean over its c channels.
+
+    .. math:: \frac{1}{c} \|D\Phi(x) - f(x)\|^2
+
+    Args:
+        operator: D, called as ``operator(model, coords)``; the identity unless given.
+        passes: evaluations that the operator amounts to.
+    """
+
+    operator: Callable[[nn.Module, Tensor], Tensor] | None = None
+    passes: int = 1
+
+    def error(self, model: nn.Module, coords: Tensor, values: Tensor) -> Tensor:
+        """At each point, ``(*signals, n)``."""
+        found = self.operator(model, coords) if self.operator else model(coords)
+        if found.shape[-2:] != values.shape[-2:]:
+            raise ValueError(
+                f"the network gives shape {tuple(found.shape)} where the signal has "
+                f"{tuple(values.shape)}; points and channels must be as many"
+            )
+        return (found - values).square().mean(-1)
+
+
+@dataclass(frozen=True)
+class Regression(SquaredError):
+    r"""A field is fitted to samples of a signal (SIREN, Sec. 3.1; SPDER, Eq. 4).
 
     .. math:: L = \frac{1}{n c} \sum_{i=1}^{n} \|D\Phi(x_i) - f(x_i)\|^2
 
     Args:
         coords: points x, ``(n, d)`` or ``(*signals, n, d)``.
         values: samples f(x), ``(n, c)`` or ``(*signals, n, c)``.
-        operator: D, called as ``operator(model, coords)``; the identity unless given.
-        passes: evaluations that the operator amounts to.
+        operator, passes: of :class:`SquaredError`.
+
+    Raises:
+        ValueError: for other shapes, or values that are not finite.
     """
 
     coords: Tensor
     values: Tensor
-    operator: Callable[[nn.Module, Tensor], Tensor] | None = None
-    passes: int = 1
 
     def __post_init__(self):
         shapes = tuple(self.coords.shape), tuple(self.values.shape)
@@ -63,30 +184,12 @@ class SquaredError:
                 "coordinates (*signals, n, d) and as many values (*signals, n, c) are needed, got "
                 f"shapes {shapes[0]} and {shapes[1]}"
             )
-
-    def __len__(self) -> int:
-        return self.coords.shape[-2]
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        """This share of the loss, ``(*signals)``."""
-        coords, values = self.coords[..., rows, :], self.values[..., rows, :]
-        found = self.operator(model, coords) if self.operator else model(coords)
-        if found.shape[-2:] != values.shape[-2:]:
-            raise ValueError(
-                f"the network gives shape {tuple(found.shape)} where the signal has "
-                f"{tuple(values.shape)}; points and channels must be as many"
-            )
-        return (found - values).square().sum((-2, -1)) / (len(self) * self.values.shape[-1])
-
-
-@dataclass(frozen=True)
-class Regression(SquaredError):
-    """A field is fitted to samples of a signal (SIREN, Sec. 3.1; SPDER, Eq. 4)."""
-
-    def __post_init__(self):
-        super().__post_init__()
         if not torch.isfinite(self.values).all():
             raise ValueError("the signal holds values that are not finite numbers")
+
+    def sample(self, step: Tensor) -> Batch:
+        """All samples."""
+        return self.coords, self.values
 
 
 def gradient_regression(coords: Tensor, gradients: Tensor) -> Regression:
@@ -100,7 +203,7 @@ def gradient_regression(coords: Tensor, gradients: Tensor) -> Regression:
         coords: points, ``(n, d)``.
         gradients: ``(n, c, d)``.
     """
-    return Regression(coords, gradients.flatten(-2), _slopes, passes=2)
+    return Regression(coords, gradients.flatten(-2), operator=_slopes, passes=2)
 
 
 def laplacian_regression(coords: Tensor, laplacians: Tensor) -> Regression:
@@ -112,7 +215,7 @@ def laplacian_regression(coords: Tensor, laplacians: Tensor) -> Regression:
         coords: points, ``(n, d)``.
         laplacians: ``(n, c)``.
     """
-    return Regression(coords, laplacians, laplacian, passes=2 + coords.shape[-1])
+    return Regression(coords, laplacians, operator=laplacian, passes=2 + coords.shape[-1])
 
 
 def _slopes(model: nn.Module, coords: Tensor) -> Tensor:
@@ -120,22 +223,19 @@ def _slopes(model: nn.Module, coords: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Minibatch:
+class Minibatch(SquaredError):
     """Regression at ``size`` samples of a signal, drawn anew each step."""
 
     signal: Samplable
     size: int
 
-    def __len__(self) -> int:
-        return self.size
-
-    def draw(self) -> SquaredError:
-        """The loss of one step."""
-        return SquaredError(*self.signal.sample(self.size))
+    def sample(self, step: Tensor) -> Batch:
+        """Coordinates and values."""
+        return self.signal.sample(self.size)
 
 
 @dataclass(frozen=True)
-class Blurred:
+class Blurred(SquaredError):
     r"""Regression on pixels as averages of the field over a kernel (SIREN, Eq. 19, 23, 24).
 
     .. math:: L = \frac{1}{n c} \sum_i \|(h * \Phi)(x_i) - b_i\|^2, \qquad
@@ -155,13 +255,10 @@ class Blurred:
     values: Tensor
     spacing: Tensor
 
-    def __len__(self) -> int:
-        return self.coords.shape[-2]
-
-    def draw(self) -> SquaredError:
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """A point within each pixel's kernel, and the pixel's value."""
         tent = torch.rand_like(self.coords) + torch.rand_like(self.coords) - 1
-        return SquaredError(self.coords + tent * self.spacing, self.values)
+        return self.coords + tent * self.spacing, self.values
 
 
 @dataclass(frozen=True)
@@ -182,29 +279,13 @@ class Prior:
     passes: int
     device: torch.device | str = "cpu"
 
-    def __len__(self) -> int:
-        return self.size
+    def sample(self, step: Tensor) -> Batch:
+        """Points."""
+        return (2 * torch.rand(self.size, self.dimensions, device=self.device) - 1,)
 
-    def draw(self) -> "PointwiseMean":
-        """The loss of one step."""
-        points = 2 * torch.rand(self.size, self.dimensions, device=self.device) - 1
-        return PointwiseMean(self.seminorm, points, self.passes)
-
-
-@dataclass(frozen=True)
-class PointwiseMean:
-    """Mean of a function of the field over given points ``(n, d)``."""
-
-    function: Callable[[nn.Module, Tensor], Tensor]
-    points: Tensor
-    passes: int = 1
-
-    def __len__(self) -> int:
-        return self.points.shape[-2]
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        """This share of the loss, ``(*signals)``."""
-        return self.function(model, self.points[..., rows, :]).sum(-1) / len(self)
+    def error(self, model: nn.Module, points: Tensor) -> Tensor:
+        """The seminorm there."""
+        return self.seminorm(model, points)
 
 
 def total_variation(size: int, dimensions: int, device: torch.device | str = "cpu") -> Prior:
@@ -268,43 +349,26 @@ class SignedDistance:
     alpha: float = 100.0
     passes: ClassVar[int] = 2
 
-    def __len__(self) -> int:
-        return 2 * self.size
-
-    def draw(self) -> "_SignedDistanceStep":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """Points, those of the cloud first, normals there, and whether they lie on the surface."""
         chosen = torch.randint(len(self.points), (self.size,), device=self.points.device)
         on = self.points[chosen]
-        return _SignedDistanceStep(
-            self, torch.cat([on, 2 * torch.rand_like(on) - 1]), self.normals[chosen]
-        )
+        points = torch.cat([on, 2 * torch.rand_like(on) - 1])
+        normals = torch.cat([self.normals[chosen], torch.zeros_like(on)])
+        return points, normals, torch.arange(len(points), device=on.device)[:, None] < self.size
 
-
-@dataclass(frozen=True)
-class _SignedDistanceStep:
-    """One step's points, those of the surface first, and the normals there."""
-
-    loss: SignedDistance
-    points: Tensor
-    normals: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        value, slopes = gradient(model, self.points[rows])
-        distance, slopes, w = value[..., 0], slopes[..., 0, :], self.loss
-        on = max(
-            min(rows.stop, w.size) - rows.start, 0
-        )  # how many of these rows lie on the surface
-        normals = self.normals[rows.start : rows.start + on]
-        length = torch.linalg.vector_norm(slopes, dim=-1)
-        facing = torch.cosine_similarity(slopes[..., :on, :], normals, dim=-1)
-        total = w.eikonal * (length - 1).abs().sum(-1)
-        total = total + w.surface * distance[..., :on].abs().sum(-1)
-        total = total + w.normal * (1 - facing).sum(-1)
-        off = torch.exp(-w.alpha * distance[..., on:].abs())
-        return (total + w.off_surface * off.sum(-1)) / len(self)
+    def error(self, model: nn.Module, points: Tensor, normals: Tensor, on: Tensor) -> Errors:
+        """The four terms, weighted."""
+        value, slopes = gradient(model, points)
+        distance, slopes, on = value[..., 0], slopes[..., 0, :], on[..., 0]
+        facing = torch.cosine_similarity(slopes, normals, dim=-1)
+        off = torch.exp(-self.alpha * distance.abs())
+        return {
+            "eikonal": self.eikonal * (torch.linalg.vector_norm(slopes, dim=-1) - 1).abs(),
+            "surface": torch.where(on, self.surface * distance.abs(), 0),
+            "normal": torch.where(on, self.normal * (1 - facing), 0),
+            "off surface": torch.where(on, 0, self.off_surface * off),
+        }
 
 
 @dataclass(frozen=True)
@@ -319,43 +383,15 @@ class Sum:
     terms: tuple[Loss, ...]
     weights: tuple[float, ...]
 
-    def __len__(self) -> int:
-        return sum(map(len, self.terms))
 
-    @property
-    def passes(self) -> int:
-        """Of the term that computes most."""
-        return max(passes(term) for term in self.terms)
-
-    def at(self, step: Tensor) -> "Sum":
-        """The loss as it is at a step."""
-        return replace(self, terms=tuple(at(term, step) for term in self.terms))
-
-    def draw(self) -> "Sum":
-        """The loss of one step."""
-        return replace(self, terms=tuple(map(drawn, self.terms)))
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        """This share of the loss, ``(*signals)``: the rows of all terms, one after the other."""
-        total, first = 0, 0
-        for term, weight in zip(self.terms, self.weights, strict=True):
-            start, stop = max(rows.start - first, 0), min(rows.stop - first, len(term))
-            if start < stop:
-                total = total + weight * term(model, slice(start, stop))
-            first += len(term)
-        return total
-
-
-def at(loss: Loss, step: Tensor) -> Loss:
-    """The loss as it is at a step, a number on its device: itself, where it does not change."""
-    return loss.at(step) if hasattr(loss, "at") else loss
-
-
-def drawn(loss: Loss) -> Loss:
-    """The loss of one step: at new points where they are random."""
-    return loss.draw() if hasattr(loss, "draw") else loss
+def parts(loss: Loss) -> Sequence[tuple[float, Loss]]:
+    """The losses that one consists of, with their weights."""
+    if not isinstance(loss, Sum):
+        return [(1.0, loss)]
+    pairs = zip(loss.weights, loss.terms, strict=True)
+    return [(weight * w, part) for weight, term in pairs for w, part in parts(term)]
 
 
 def passes(loss: Loss) -> int:
-    """Plain evaluations that one of a loss amounts to."""
-    return getattr(loss, "passes", 1)
+    """Plain evaluations that one of a loss amounts to: of the part that computes most."""
+    return max(getattr(part, "passes", 1) for _, part in parts(loss))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from inrkit.training.losses import Batch
+
 
 @dataclass(frozen=True)
 class Occupancy:
@@ -40,28 +42,14 @@ class Occupancy:
         if not 0 < self.size <= len(self.points):
             raise ValueError(f"a step takes 1 to {len(self.points)} points, got {self.size}")
 
-    def __len__(self) -> int:
-        return self.size
-
-    def at(self, step: Tensor) -> "_Labelled":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """The next points and labels."""
         turn = torch.arange(self.size, device=self.points.device)
         rows = (step * self.size + turn) % len(self.points)
-        return _Labelled(self.points[rows], self.inside[rows])
+        return self.points[rows], self.inside[rows, None]
 
-
-@dataclass(frozen=True)
-class _Labelled:
-    """Points of one step."""
-
-    points: Tensor
-    inside: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        logits = model(self.points[rows])[..., 0]
-        labels = self.inside[rows].to(logits.dtype).expand_as(logits)
-        each = binary_cross_entropy_with_logits(logits, labels, reduction="none")
-        return each.sum(-1) / len(self)
+    def error(self, model: nn.Module, points: Tensor, inside: Tensor) -> Tensor:
+        """The cross-entropy at each point."""
+        logits = model(points)[..., 0]
+        labels = inside[..., 0].to(logits.dtype).expand_as(logits)
+        return binary_cross_entropy_with_logits(logits, labels, reduction="none")

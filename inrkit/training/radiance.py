@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from inrkit.signals.cameras import Rays, Views
 from inrkit.signals.volume import emission, render
+from inrkit.training.losses import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,36 +36,26 @@ class Radiance:
     background: float = 1.0
     directional: bool = False
 
-    def __len__(self) -> int:
-        return self.size
-
     @property
     def passes(self) -> int:
         """Evaluations a ray."""
         return self.coarse + self.fine
 
-    def draw(self) -> "_RadianceStep":
-        """The loss of one step."""
-        return _RadianceStep(self, *self.views.sample(self.size))
+    def sample(self, step: Tensor) -> Batch:
+        """Rays, and their colours."""
+        rays, colours = self.views.sample(self.size)
+        return rays.origins, rays.directions, colours
 
-
-@dataclass(frozen=True, eq=False)
-class _RadianceStep:
-    loss: Radiance
-    rays: Rays
-    colours: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rays)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        settings = self.loss
+    def error(
+        self, model: nn.Module, origins: Tensor, directions: Tensor, colours: Tensor
+    ) -> Tensor:
+        """The mean over channels for each ray."""
         found = render(
             lambda points: emission(model(points)),
-            self.rays[rows],
-            coarse=settings.coarse,
-            fine=settings.fine,
-            background=settings.background,
-            directional=settings.directional,
+            Rays(origins, directions),
+            coarse=self.coarse,
+            fine=self.fine,
+            background=self.background,
+            directional=self.directional,
         )
-        return (found - self.colours[rows]).square().sum((-2, -1)) / (3 * len(self))
+        return (found - colours).square().mean(-1)

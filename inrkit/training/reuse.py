@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import SquaredError, passes
+from inrkit.training.losses import Batch, Errors, Regression
 
 
 @dataclass(frozen=True)
@@ -20,44 +20,30 @@ class Reusing:
         size: points a step, drawn anew each step without repetition; all of them unless given.
     """
 
-    loss: SquaredError
+    loss: Regression
     size: int | None = None
-
-    def __len__(self) -> int:
-        return self.size or len(self.loss)
 
     @property
     def passes(self) -> int:
         """Those of the loss."""
-        return passes(self.loss)
+        return self.loss.passes
 
-    def draw(self) -> "_Step":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """Coordinates, values, and the number of each point, ``(n, 1)``."""
+        coords, values = self.loss.sample(step)
         if self.size is None:
-            return _Step(self.loss, None)
-        coords, values = self.loss.coords, self.loss.values
-        chosen = torch.randperm(len(self.loss), device=coords.device)[: self.size]
-        at_chosen = SquaredError(
-            coords[..., chosen, :], values[..., chosen, :], self.loss.operator, self.loss.passes
-        )
-        return _Step(at_chosen, chosen)
+            chosen = torch.arange(coords.shape[-2], device=coords.device)
+        else:
+            chosen = torch.randperm(coords.shape[-2], device=coords.device)[: self.size]
+            coords, values = coords[..., chosen, :], values[..., chosen, :]
+        return coords, values, chosen[:, None]
 
-
-@dataclass(frozen=True)
-class _Step:
-    """One step's loss, and the samples that it takes in."""
-
-    loss: SquaredError
-    chosen: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.loss)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
+    def error(self, model: nn.Module, coords: Tensor, values: Tensor, chosen: Tensor) -> Errors:
+        """That of the loss."""
         if getattr(model, "cache", None) is None:
             raise ValueError(
                 "fixed points are reused by an implicit field with a cache: set "
                 "model.cache = FixedPointCache(points, width)"
             )
-        with model.cache.at(rows if self.chosen is None else self.chosen[rows]):
-            return self.loss(model, rows)
+        with model.cache.at(chosen[:, 0]):
+            return self.loss.error(model, coords, values)

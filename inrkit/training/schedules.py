@@ -1,17 +1,16 @@
 """Losses whose settings follow the step.
 
-A step of a fit on CUDA is captured once and replayed, so that a setting that changes must be
-computed on the device, from the step that lies there. The step is restored with a checkpoint, and
-with it every setting.
+The step is restored with a checkpoint, and with it every setting; a setting at a step is computed
+where the step lies, so that nobody waits for the device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from inrkit.training.losses import Loss, passes
+from inrkit.training.losses import Batch, Errors, Loss, passes
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,27 @@ class Scheduled:
     loss: Loss
     settings: Mapping[str, Ramp]
 
-    def __len__(self) -> int:
-        return len(self.loss)
-
     @property
     def passes(self) -> int:
         """Of the loss."""
         return passes(self.loss)
 
-    def at(self, step: Tensor) -> Loss:
-        """The loss as it is at a step."""
+    def at(self, values: Iterable[Tensor]) -> Loss:
+        """The loss with these values of its settings."""
         loss = self.loss
-        for path, ramp in self.settings.items():
-            loss = _replaced(loss, path, ramp(step))
+        for path, value in zip(self.settings, values, strict=True):
+            loss = _replaced(loss, path, value)
         return loss
+
+    def sample(self, step: Tensor) -> Batch:
+        """The loss's, and its settings at that step."""
+        values = [ramp(step) for ramp in self.settings.values()]
+        return *self.at(values).sample(step), *values
+
+    def error(self, model: nn.Module, *batch: Tensor) -> Errors:
+        """The loss's."""
+        last = len(batch) - len(self.settings)
+        return self.at(batch[last:]).error(model, *batch[:last])
 
 
 def _replaced(loss: Loss, path: str, value: Tensor) -> Loss:

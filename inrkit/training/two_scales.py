@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Samplable
+from inrkit.training.losses import Batch, Samplable
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,25 +28,12 @@ class TwoScales:
     size: int
     weight: float = 1e-2
 
-    def __len__(self) -> int:
-        return self.size
-
-    def draw(self) -> "_WeightedSquares":
-        """The loss of one step."""
+    def sample(self, step: Tensor) -> Batch:
+        """Points, distances there, and weights."""
         (x, a), (y, b) = (pool.sample(self.size // 2) for pool in (self.coarse, self.fine))
         weights = torch.cat([torch.full_like(a, self.weight), torch.ones_like(b)])
-        return _WeightedSquares(torch.cat([x, y]), torch.cat([a, b]), weights)
+        return torch.cat([x, y]), torch.cat([a, b]), weights
 
-
-@dataclass(frozen=True, eq=False)
-class _WeightedSquares:
-    coords: Tensor
-    values: Tensor
-    weights: Tensor
-
-    def __len__(self) -> int:
-        return len(self.coords)
-
-    def __call__(self, model: nn.Module, rows: slice) -> Tensor:
-        errors = (model(self.coords[rows]) - self.values[rows]).square()
-        return (self.weights[rows] * errors).sum((-2, -1))
+    def error(self, model: nn.Module, coords: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+        """At each point, times their number: the mean is a sum."""
+        return self.size * (weights * (model(coords) - values).square()).sum(-1)

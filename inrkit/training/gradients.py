@@ -1,0 +1,163 @@
+r"""One mechanism for speed: the gradient of a loss at some points, as one compiled function.
+
+The error and its gradient by the parameters are traced together, whatever derivatives by the
+coordinates stand in the error, into one graph of plain tensor operations, and
+``torch.compile`` makes loops of it. What cannot be traced, such as a solver that looks at numbers
+to know when to stop, runs as it is written; so does all where there is no C++ compiler.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from inrkit.training.losses import Batch, Loss, named
+
+CORE, CARD = 4e10, 2e13  # operations a second of a core and of a GPU: orders of magnitude
+LAUNCHES = 1e-3  # seconds that the launches of a step take on a GPU
+WORTH = 120.0  # seconds of eager steps, of which compiling saves a quarter, and costs 10 to 30
+AGREES = 1e-4  # of the norm: a graph has the operations of what was traced, in their order
+SHAPES = 4  # of batches that are compiled
+
+
+def pays(model: nn.Module, points: int, steps: int, passes: int) -> bool:
+    """Whether a fit is long enough to be compiled: 6 operations a parameter, point and pass."""
+    device = next(model.parameters()).device
+    operations = 6 * sum(p.numel() for p in model.parameters()) * points * passes
+    if device.type == "cuda":
+        return steps * max(operations / CARD, LAUNCHES) > WORTH
+    return steps * operations / (CORE * torch.get_num_threads()) > WORTH
+
+
+class _Errors(nn.Module):
+    """Terms of a loss at some points, as a module, whose parameters can be exchanged."""
+
+    def __init__(self, model: nn.Module, loss: Loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        """Sums over points, ``(terms, *signals)``."""
+        errors = named(self.loss.error(self.model, *batch))
+        return torch.stack([error.sum(-1) for error in errors.values()])
+
+
+@dataclass
+class Gradients:
+    """Sums of a loss's terms over some points; their gradients are added to the parameters'.
+
+    Args:
+        model: the network; the gradients go to ``grad`` of its parameters that require them.
+        compiled: whether to compile.
+    """
+
+    model: nn.Module
+    compiled: bool
+    graphs: dict[tuple, Callable | None] = field(default_factory=dict)
+
+    def __call__(self, loss: Loss, batch: Batch, scale: float) -> Tensor:
+        """Terms times ``scale``, ``(terms, *signals)``."""
+        errors = _Errors(self.model, loss)
+        if self.compiled:
+            key = (id(loss), *((x.shape, x.dtype) for x in batch))
+            if key not in self.graphs:
+                few = len(self.graphs) < SHAPES
+                self.graphs[key] = compiled_gradient(errors, batch) if few else None
+            graph = self.graphs[key]
+            if graph is not None:
+                return self._by_graph(graph, errors, batch, scale)
+        terms = scale * errors(*batch)
+        if not terms.requires_grad:
+            raise ValueError("the loss does not depend on the parameters that are trained")
+        terms.sum().backward()
+        return terms.detach()
+
+    def _by_graph(self, graph, errors: nn.Module, batch: Batch, scale: float) -> Tensor:
+        trained, fixed = _tensors(errors)
+        with torch.no_grad():
+            terms, *gradients = graph(list(trained.values()), list(fixed.values()), *batch)
+            for parameter, gradient in zip(trained.values(), gradients, strict=True):
+                if gradient is not None:
+                    _add(parameter, gradient, scale)
+            return scale * terms
+
+
+def _add(parameter: nn.Parameter, gradient: Tensor, scale: float) -> None:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    parameter.grad.add_(gradient, alpha=scale)
+
+
+def compiled_gradient(errors: nn.Module, batch: Batch) -> Callable | None:
+    """Terms of a loss and their gradients as one compiled function; None where there is none."""
+    trained, fixed = map(list, (x.values() for x in _tensors(errors)))
+    state = torch.get_rng_state()
+    try:
+        copies = [x.clone() for x in fixed]  # tracing runs what changes buffers
+        graph = make_fx(_gradient(errors))([p.detach() for p in trained], copies, *batch)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # whatever cannot be traced runs as it is written
+        return None
+    finally:
+        torch.set_rng_state(state)
+    if not _agree(graph, errors, batch):
+        return None
+    mode = "reduce-overhead" if trained[0].is_cuda else None
+    try:
+        function = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
+        with torch.no_grad():
+            function([p.detach() for p in trained], [x.clone() for x in fixed], *batch)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever ails the compiler, one can do without
+        why = str(error).strip().partition("\n")[0]
+        warnings.warn(f"steps are not compiled, and slower: {why}", stacklevel=2)
+        return None
+    finally:
+        torch.set_rng_state(state)
+    return function
+
+
+def _gradient(errors: nn.Module) -> Callable:
+    """``(parameters, others, *batch) -> (terms, *gradients)``, a pure function."""
+    names, others = (list(x) for x in _tensors(errors))
+
+    def gradient(parameters: list[Tensor], fixed: list[Tensor], *batch: Tensor):
+        parameters = [p.detach().requires_grad_() for p in parameters]
+        given = dict(zip([*names, *others], [*parameters, *fixed], strict=True))
+        with torch.enable_grad():
+            terms = functional_call(errors, given, batch)
+            found = torch.autograd.grad(terms.sum(), parameters, allow_unused=True)
+        return terms.detach(), *found
+
+    return gradient
+
+
+def _agree(graph: Callable, errors: nn.Module, batch: Batch) -> bool:
+    """Whether a graph gives what the loss does, at parameters that it was not traced at."""
+    trained, fixed = map(list, (x.values() for x in _tensors(errors)))
+    moved, state = [1.01 * p.detach() for p in trained], torch.get_rng_state()
+    found = []
+    for function in (graph, _gradient(errors)):
+        torch.set_rng_state(state)
+        with torch.no_grad():
+            found.append(function(moved, [x.clone() for x in fixed], *batch))
+    torch.set_rng_state(state)
+    return all(
+        (ours - theirs).norm() <= AGREES * theirs.norm() or ours.isnan().any()
+        for ours, theirs in zip(*found, strict=True)
+        if ours is not None
+    )
+
+
+def _tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters that are trained, and all other tensors of a module's state."""
+    named_parameters = dict(module.named_parameters())
+    trained = {name: p for name, p in named_parameters.items() if p.requires_grad}
+    frozen = {name: p for name, p in named_parameters.items() if not p.requires_grad}
+    return trained, frozen | dict(module.named_buffers())
