@@ -13,7 +13,6 @@ from inrkit.fields import SIREN
 from inrkit.measure import step_times
 from inrkit.training import (
     Regression,
-    SquaredError,
     gradient_regression,
     laplacian_regression,
     stepper,
@@ -84,13 +83,12 @@ def training(coords, smoke: bool) -> Iterator[dict]:
     losses = {
         "the gradient": gradient_regression(coords, coords[:, None]),
         "the Laplacian": laplacian_regression(coords, values),
-        "nested": SquaredError(coords, values, nested_laplacian, passes=4),
+        "nested": Regression(coords, values, nested_laplacian, passes=4),
     }
-    path = "auto" if smoke or coords.is_cuda else "compiled"  # as fit chooses for long runs
     steps = {"plain": stepper(SIREN(2, 1).to(coords.device), Regression(coords, values))}
     for name, loss in losses.items():
-        way = "eager" if name == "nested" else path if loss.passes > 2 else "auto"
-        steps[name] = stepper(SIREN(2, 1).to(coords.device), loss, path=way)
+        model = SIREN(2, 1).to(coords.device)
+        steps[name] = stepper(model, loss, compiled=name != "nested" and not smoke)
     times = step_times(steps, rounds=1 if smoke else 10)
     for name in ("the gradient", "the Laplacian"):
         value, low, high = times.ratio(name)

@@ -15,7 +15,7 @@ def main(side: int, device: str) -> None:
     values = torch.sin(40 * coords.prod(-1, keepdim=True))
     torch.manual_seed(0)
     model = SIREN(2, 1).to(device)
-    fit(model, Regression(coords, values), steps=1, path="fused", progress=False)
+    fit(model, Regression(coords, values), steps=1, progress=False)
     picture = evaluate(model, coords)
     assert picture.shape == values.shape and torch.isfinite(picture).all()
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,9 +1,11 @@
 """Training steps of every model against a plain loop, other code, and matrix products alone."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from inrkit.fields import (
     FINER,
@@ -11,7 +13,10 @@ from inrkit.fields import (
     RBF,
     SIREN,
     SPDER,
+    WIRE,
     FourierFeatures,
+    FourierMFN,
+    GaborMFN,
     Gauss,
     HashGrid,
     Layer,
@@ -23,6 +28,7 @@ from inrkit.fields.activations import identity
 from inrkit.measure import StepTimes, peak_memory, step_times
 from inrkit.signals import image
 from inrkit.training import Regression, chunk_rows, fit, stepper
+from inrkit.training.losses import cut
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "SIREN": lambda: SIREN(2, 1),
@@ -37,9 +43,13 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ReLU + P.E.": lambda: encoded(PositionalEncoding(2, bands=7), MLP),
     "ReLU + FFN": lambda: encoded(FourierFeatures(2, features=128), MLP),
     "ReLU + RBF": lambda: encoded(RBF(2, features=256), MLP),
+    "WIRE": lambda: WIRE(2, 1),
+    "Fourier MFN": lambda: FourierMFN(2, 1, width=256),
+    "Gabor MFN": lambda: GaborMFN(2, 1, width=256),
     "Hash grid": lambda: encoded(HashGrid(2), lambda n, m: MLP(n, m, width=64, hidden_layers=2)),
 }
-CEILING = {"SIREN": 1.25, "SPDER": 1.6, "FINER": 1.6, "Gauss": 1.6, "ReLU": 1.6}  # times the floor
+CEILING = dict.fromkeys(("SIREN", "SPDER", "FINER"), 1.15)  # times the floor
+CEILING |= dict.fromkeys(("Gauss", "WIRE", "ReLU", "tanh", "Fourier MFN", "Gabor MFN"), 1.25)
 AGAINST_PLAIN = {"SIREN": 1.8}
 PROFILED = ("SIREN", "SPDER")
 SECONDS_500 = {"SIREN": 0.5, "SPDER, 7 layers": 0.9}  # of 500 steps, on an H200
@@ -57,7 +67,7 @@ class Plain(nn.Module):
         for linear, layer in zip(self.linear, layers, strict=True):
             linear.load_state_dict(layer.state_dict())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = self.encoding(x)
         for linear, (omega, activation) in zip(self.linear, self.settings, strict=True):
             x = linear(x) if activation is identity else activation(omega * linear(x))
@@ -78,27 +88,59 @@ def plain_step(model: nn.Module, loss: Regression, lr: float = 1e-4) -> Callable
     return step
 
 
-def floor_step(model: nn.Module, points: int, rows: int, device: torch.device):
+class Products(TorchDispatchMode):
+    """Notes every matrix product that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[Callable[[], Tensor]] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function.overloadpacket in FACTORS:
+            factors, product = FACTORS[function.overloadpacket]
+            a, b = (_like(x) for x in args[factors])
+            self.found.append(partial(product, a, b, out=torch.empty_like(result)))
+        return result
+
+
+FACTORS = {
+    torch.ops.aten.mm: (slice(0, 2), torch.mm),
+    torch.ops.aten.addmm: (slice(1, 3), torch.mm),
+    torch.ops.aten.bmm: (slice(0, 2), torch.bmm),
+    torch.ops.aten.baddbmm: (slice(1, 3), torch.bmm),
+}
+
+
+def _like(x: Tensor) -> Tensor:
+    """Another operand of this shape and layout."""
+    return torch.empty_strided(x.shape, x.stride(), device=x.device).normal_()
+
+
+def floor_step(model: nn.Module, loss: Regression, rows: int) -> Callable[[], None]:
     """The matrix products of one step alone, with operands of their own, into buffers."""
-    shapes = [m.weight.shape[-2:] for m in model.modules() if isinstance(m, Layer)]
-    signals = next(m for m in model.modules() if isinstance(m, Layer)).weight.shape[:-2]
-
-    def random(*shape):
-        return torch.randn(*signals, *shape, device=device)
-
-    weights = [random(*shape) for shape in shapes]
-    values = [random(rows, shapes[0][1]), *[random(rows, out) for out, _ in shapes]]
-    slopes = [random(rows, inputs) for _, inputs in shapes] + [random(rows, shapes[-1][0])]
-    grads = [random(*shape) for shape in shapes]
+    batch = cut(loss.sample(torch.tensor(0)), slice(0, rows))
+    with Products() as products:
+        loss.error(model, *batch).sum().backward()
 
     def step() -> None:
-        for _ in range(0, points, rows):
-            for i, weight in enumerate(weights):
-                torch.matmul(values[i], weight.mT, out=values[i + 1])
-            for i in reversed(range(len(weights))):
-                torch.matmul(slopes[i + 1].mT, values[i], out=grads[i])
-                if i:
-                    torch.matmul(slopes[i + 1], weights[i], out=slopes[i])
+        for _ in range(0, len(loss.coords), rows):
+            for product in products.found:
+                product()
+
+    return step
+
+
+def chunked_step(model: nn.Module, evaluate: Callable, loss: Regression, rows: int):
+    """A plain loop over chunks with another way to evaluate the model."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
+    parts = list(zip(loss.coords.split(rows), loss.values.split(rows), strict=True))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=False)
+        for x, y in parts:
+            ((evaluate(x) - y).square().sum() / len(loss.values)).backward()
+        optimizer.step()
 
     return step
 
@@ -111,29 +153,30 @@ def problem(size: int, device: torch.device) -> Regression:
 
 def rows(device: torch.device, smoke: bool, models: list[str] | None = None) -> Iterator[dict]:
     loss = problem(16 if smoke else 256, device)
-    path = "graph" if device.type == "cuda" else "compiled"
     chosen = {name: MODELS[name] for name in models or MODELS}
     if "SIREN" in chosen:
         yield same_curve(loss, device)
     for name, build in chosen.items():
         torch.manual_seed(0)
-        model = build().to(device)
-        chunk = chunk_rows(model) if device.type == "cpu" else len(loss)
+        model, other = build().to(device), build().to(device)
+        points = len(loss.coords)
+        chunk = min(chunk_rows(model), points) if device.type == "cpu" else points
+        torch.compiler.reset()
         timed = {
-            "fit": stepper(build().to(device), loss, path=path),
-            "floor": floor_step(model, len(loss), min(chunk, len(loss)), device),
+            "fit": stepper(build().to(device), loss, compiled=True),
+            "floor": floor_step(model, loss, chunk),
             "plain loop": plain_step(Plain(model).to(device), loss),
-            "fused": stepper(build().to(device), loss, path="fused"),
-            "eager": stepper(build().to(device), loss, path="eager"),
+            "eager": stepper(build().to(device), loss, compiled=False),
+            "torch.compile": chunked_step(other, torch.compile(other, dynamic=False), loss, chunk),
         }
-        timed |= precisions(build, loss, device, path) | others(name, loss, device)
+        timed |= precisions(build, loss, device) | others(name, loss, device)
         rounds = 1 if smoke else 10 if name in CEILING else 5
         yield from compared(name, step_times(timed, rounds=rounds, warmup=2))
         yield from memory(name, build, loss, device)
     if device.type == "cpu":
         for name in [name for name in PROFILED if name in chosen]:
-            yield from profile(name, stepper(MODELS[name](), loss, path=path))
-    yield from whole_fits(loss, device, path, 2 if smoke else 500)
+            yield from profile(name, stepper(MODELS[name](), loss, compiled=True))
+    yield from whole_fits(loss, device, 2 if smoke else 500)
 
 
 def same_curve(loss: Regression, device: torch.device) -> dict:
@@ -147,10 +190,10 @@ def same_curve(loss: Regression, device: torch.device) -> dict:
     return {"case": "SIREN", "metric": "loss off a plain loop", "value": value, "unit": "relative"}
 
 
-def precisions(build, loss: Regression, device: torch.device, path: str) -> dict:
+def precisions(build, loss: Regression, device: torch.device) -> dict:
     """The same step with rounded matrix products."""
-    names = ("tf32", "bf16") if device.type == "cuda" else ("bf16",)
-    return {n: stepper(build().to(device), loss, path=path, precision=n) for n in names}
+    name = "tf32" if device.type == "cuda" else "bf16"
+    return {name: stepper(build().to(device), loss, compiled=True, precision=name)}
 
 
 def others(name: str, loss: Regression, device: torch.device) -> dict:
@@ -212,13 +255,13 @@ def _kind(operation: str) -> str:
     return "other loops" if operation.removeprefix("aten::") in loops else "the rest"
 
 
-def whole_fits(loss: Regression, device: torch.device, path: str, steps: int) -> Iterator[dict]:
+def whole_fits(loss: Regression, device: torch.device, steps: int) -> Iterator[dict]:
     """Seconds of 500 steps after a warm-up, and on CUDA how many fields a card holds."""
     if device.type != "cuda":
         return
     for name, build in {"SIREN": MODELS["SIREN"], "SPDER, 7 layers": lambda: SPDER(2, 1)}.items():
-        for precision in ("float32", "tf32", "bf16"):
-            step = stepper(build().to(device), loss, path=path, precision=precision)
+        for precision in ("float32", "tf32"):
+            step = stepper(build().to(device), loss, compiled=True, precision=precision)
             many = {"fit": lambda step=step: [step() for _ in range(steps)]}
             seconds = step_times(many, rounds=5, warmup=1).median["fit"]
             yield {

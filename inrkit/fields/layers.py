@@ -25,8 +25,11 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: ``(*signals, out)``.
     """
     if spared(*weight.shape[-2:]):
-        x, weight, bias = x.double(), weight.double(), bias.double()
-        return affine(x, weight, bias).float()
+        return _affine(x.double(), weight.double(), bias.double()).to(weight.dtype)
+    return _affine(x, weight, bias)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.ndim == 2:
         return functional.linear(x, weight, bias)
     return x @ weight.mT + bias.unsqueeze(-2)

@@ -50,8 +50,6 @@ class SpectralNorm(nn.Module):
         # the vectors may be older than the number format; the norm is exact to the square of this
         rounding = max(torch.finfo(dtype).eps for dtype in (weight.dtype, torch.float32))
         changed = change > ROUNDING * rounding * _norm(self.product)
-        if not weight.is_cuda and not changed.any():  # a GPU would have to be waited for
-            return
         left, right = self.left, self.right
         for _ in range(self.iterations):
             right = _unit(weight.mT, left)

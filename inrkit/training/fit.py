@@ -179,10 +179,11 @@ class _Run:
         self.place = torch.zeros((), dtype=torch.long, device=self.device)  # the step
         self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
-        self.names, first, points = tried(model, loss, self.place)
+        finished = state is not None and state.get("step") == steps
+        self.names, first, points = tried(model, loss, self.place) if not finished else ((), 0, 0)
         work = passes(loss)
         if compiled is None:
-            compiled = pays(model, points, steps, work)
+            compiled = not finished and pays(model, points, steps, work)
         self.gradients = Gradients(model, compiled)
         self.chunk = chunk or (chunk_rows(model, work) if self.device.type == "cpu" else points)
         if state is None:
@@ -278,6 +279,7 @@ class _Run:
             "parts": journal.Parts(self.parts.earlier, [journal.part(self.seconds)]).all,
             "model": self.model.state_dict(),
             "terms": self.terms,
+            "names": list(self.names),
             "snapshots": self.snapshots,
         }
         if not finished:
@@ -295,7 +297,8 @@ class _Run:
         self.model.load_state_dict(state["model"])
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
-        self.terms, self.snapshots = state["terms"], state["snapshots"]
+        self.terms, self.names = state["terms"], state["names"]
+        self.snapshots = state["snapshots"]
         self.step = self.checked = state["step"]
         self.place.fill_(self.step)
         self.parts.earlier = state["parts"]

@@ -94,32 +94,29 @@ def _add(parameter: nn.Parameter, gradient: Tensor, scale: float) -> None:
 
 def compiled_gradient(errors: nn.Module, batch: Batch) -> Callable | None:
     """Terms of a loss and their gradients as one compiled function; None where there is none."""
-    trained, fixed = map(list, (x.values() for x in _tensors(errors)))
-    state = torch.get_rng_state()
-    try:
-        copies = [x.clone() for x in fixed]  # tracing runs what changes buffers
-        graph = make_fx(_gradient(errors))([p.detach() for p in trained], copies, *batch)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # whatever cannot be traced runs as it is written
-        return None
-    finally:
-        torch.set_rng_state(state)
-    if not _agree(graph, errors, batch):
-        return None
-    mode = "reduce-overhead" if trained[0].is_cuda else None
-    try:
-        function = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
-        with torch.no_grad():
-            function([p.detach() for p in trained], [x.clone() for x in fixed], *batch)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # whatever ails the compiler, one can do without
-        why = str(error).strip().partition("\n")[0]
-        warnings.warn(f"steps are not compiled, and slower: {why}", stacklevel=2)
-        return None
-    finally:
-        torch.set_rng_state(state)
+    trained, fixed = _tensors(errors)
+    trained = [p.detach() for p in trained.values()]
+    fixed = [x.clone() for x in fixed.values()]  # tracing runs what changes buffers
+    on = [trained[0].device] if trained[0].is_cuda else []
+    options = {"fallback_random": True, "triton.cudagraphs": bool(on)}  # draws are the eager ones
+    with torch.random.fork_rng(on), torch.no_grad():
+        try:
+            graph = make_fx(_gradient(errors))(trained, fixed, *batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # whatever cannot be traced runs as it is written
+            return None
+        if not _agree(graph, errors, batch, on):
+            return None
+        function = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
+        try:
+            function(trained, fixed, *batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever ails the compiler, one can do without
+            why = str(error).strip().partition("\n")[0]
+            warnings.warn(f"steps are not compiled, and slower: {why}", stacklevel=2)
+            return None
     return function
 
 
@@ -138,16 +135,13 @@ def _gradient(errors: nn.Module) -> Callable:
     return gradient
 
 
-def _agree(graph: Callable, errors: nn.Module, batch: Batch) -> bool:
+def _agree(graph: Callable, errors: nn.Module, batch: Batch, on: list[torch.device]) -> bool:
     """Whether a graph gives what the loss does, at parameters that it was not traced at."""
-    trained, fixed = map(list, (x.values() for x in _tensors(errors)))
-    moved, state = [1.01 * p.detach() for p in trained], torch.get_rng_state()
-    found = []
+    trained, fixed = _tensors(errors)
+    moved, found = [1.01 * p.detach() for p in trained.values()], []
     for function in (graph, _gradient(errors)):
-        torch.set_rng_state(state)
-        with torch.no_grad():
-            found.append(function(moved, [x.clone() for x in fixed], *batch))
-    torch.set_rng_state(state)
+        with torch.random.fork_rng(on):
+            found.append(function(moved, [x.clone() for x in fixed.values()], *batch))
     return all(
         (ours - theirs).norm() <= AGREES * theirs.norm() or ours.isnan().any()
         for ours, theirs in zip(*found, strict=True)

@@ -134,19 +134,10 @@ def mean(loss: Loss, model: nn.Module, step: int = 0) -> Tensor:
     return total
 
 
-@dataclass(frozen=True, kw_only=True)
 class SquaredError:
-    r"""Squared error of a field, or of an operator on it, as a mean over its c channels.
-
-    .. math:: \frac{1}{c} \|D\Phi(x) - f(x)\|^2
-
-    Args:
-        operator: D, called as ``operator(model, coords)``; the identity unless given.
-        passes: evaluations that the operator amounts to.
-    """
+    """Squared error of a field, or of an operator on it, as a mean over its channels."""
 
     operator: Callable[[nn.Module, Tensor], Tensor] | None = None
-    passes: int = 1
 
     def error(self, model: nn.Module, coords: Tensor, values: Tensor) -> Tensor:
         """At each point, ``(*signals, n)``."""
@@ -168,7 +159,8 @@ class Regression(SquaredError):
     Args:
         coords: points x, ``(n, d)`` or ``(*signals, n, d)``.
         values: samples f(x), ``(n, c)`` or ``(*signals, n, c)``.
-        operator, passes: of :class:`SquaredError`.
+        operator: D, called as ``operator(model, coords)``; the identity unless given.
+        passes: evaluations that the operator amounts to.
 
     Raises:
         ValueError: for other shapes, or values that are not finite.
@@ -176,6 +168,8 @@ class Regression(SquaredError):
 
     coords: Tensor
     values: Tensor
+    operator: Callable[[nn.Module, Tensor], Tensor] | None = None
+    passes: int = 1
 
     def __post_init__(self):
         shapes = tuple(self.coords.shape), tuple(self.values.shape)

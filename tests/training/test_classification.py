@@ -1,4 +1,4 @@
-"""The loss of classifiers: its share of rows, and that it learns."""
+"""The loss of classifiers: its items in slices, and that it learns."""
 
 import pytest
 import torch
@@ -6,16 +6,18 @@ from torch import nn
 from torch.nn import functional
 
 from inrkit.training import Classification, fit, predict
+from inrkit.training.losses import cut
 
 
-def test_shares_add_up_to_the_mean_cross_entropy():
-    torch.manual_seed(0)
+def test_slices_add_up_to_the_mean_cross_entropy():
     inputs, labels = torch.rand(2, 9, 3), torch.randint(4, (9,))
-    model = nn.Linear(3, 4)
-    step = Classification(inputs, labels, 6, axis=1).draw()
-    parts = step(lambda x: model(x[0]), slice(0, 2)) + step(lambda x: model(x[0]), slice(2, 6))
-    known = functional.cross_entropy(model(inputs[0, step.chosen]), labels[step.chosen])
-    assert torch.allclose(parts, known)
+    model, loss = nn.Linear(3, 4), Classification(inputs, labels, 6, axis=1)
+    batch = loss.sample(torch.tensor(0))
+    parts = [cut(batch, rows) for rows in (slice(0, 2), slice(2, 6))]
+    found = torch.cat([loss.error(lambda x: model(x[0]), *part) for part in parts])
+    chosen = batch[0][:, 0]
+    known = functional.cross_entropy(model(inputs[0, chosen]), labels[chosen])
+    assert found.shape == (6,) and torch.allclose(found.mean(), known)
 
 
 def test_it_separates_what_a_line_separates():

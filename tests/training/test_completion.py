@@ -7,6 +7,7 @@ from torch import nn
 from inrkit.fields import Completed
 from inrkit.signals import grid
 from inrkit.training import Completion, fit, random_masks
+from inrkit.training.losses import cut
 
 COORDS = grid((4, 5))
 
@@ -33,24 +34,21 @@ def test_masks_hold_exactly_the_pixels_that_were_asked_for():
     assert (share - 0.25).abs().max() < 0.04  # six standard deviations
 
 
-def test_the_loss_is_its_three_terms_and_rows_add_up():
-    torch.manual_seed(1)
-    signals = torch.randn(8, 20, 3)
+def test_the_loss_is_its_three_terms_in_slices_and_at_once():
+    signals, model = torch.randn(8, 20, 3), Constant()
     loss = Completion(COORDS, signals, 5, 2, 20, latent_weight=0.1, parameter_weight=100.0)
-    step, model = loss.draw(), Constant()
+    batch = chosen, known = loss.sample(torch.tensor(0))
     with torch.no_grad():
-        shares = sum(
-            model_share for model_share in (step(model, slice(i, i + 1)) for i in range(5))
-        )
-        expected = sum(
-            ((step.signals[j] - model.colour) ** 2).sum() / 60 + 0.1 * 9
-            + 100 * step.mask[j].sum() / 20
-            for j in range(5)
-        ) / 5  # fmt: skip
-        whole = step(model, slice(0, 5))
+        whole = loss.error(model, *batch)
+        each = [loss.error(model, *cut(batch, slice(j, j + 1))) for j in range(5)]
+        expected = {
+            "error": (signals[chosen[:, 0]] - model.colour).square().sum((1, 2)) / 60,
+            "latent": torch.full((5,), 0.1 * 9),
+            "weights": 100 * known.sum(-1) / 20,
+        }
     torch.testing.assert_close(whole, expected)
-    torch.testing.assert_close(shares, whole)
-    assert all(2 <= count <= 20 for count in step.mask.sum(-1).tolist())
+    assert all(torch.allclose(torch.cat([e[name] for e in each]), whole[name]) for name in whole)
+    assert all(2 <= count <= 20 for count in known.sum(-1).tolist())
 
 
 def test_the_mean_colour_is_learnt():

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from inrkit.fields import MLP, SIREN
-from inrkit.training import Blurred, Minibatch, Regression, SquaredError, fit, fit_collection
+from inrkit.training import Blurred, Minibatch, Regression, fit, fit_collection
 from inrkit.training import checkpoint as checkpoints
 from inrkit.training.code import Unhashable
 from inrkit.training.digest import digest
@@ -183,7 +183,7 @@ KINDS = {
                            "c = 1.0", "c = 1.1"),
     # losses and signals
     "an operator on the field": ("x = Regression(A, A, lambda m, u: m(u))", "m(u)", "2 * m(u)"),
-    "a loss's class": ("x = SquaredError(A, A)", "SquaredError", "Regression"),
+    "a loss's class": ("class L(Regression): pass\nx = L(A, A)", "= L(", "= Regression("),
     "a loss's weight": ("x = Sum((Regression(A, A),), (1.0,))", "(1.0", "(2.0"),
     "a signal's global": (
         "waves = 12.0\nclass R:\n def sample(s, n):\n  y = torch.rand(n, 2)\n"
@@ -430,8 +430,8 @@ OTHERS = {
     "weights": lambda: {"network": model(1)},
     "network": lambda: {"network": model(network=MLP)},
     "omega": lambda: {"network": model(omega_0=29.0)},
-    "loss class": lambda: {"loss": SquaredError(*points())},
-    "operator": lambda: {"loss": SquaredError(*points(), lambda m, x: 2 * m(x))},
+    "loss class": lambda: {"loss": Twin(*points())},
+    "operator": lambda: {"loss": Regression(*points(), lambda m, x: 2 * m(x))},
     "coordinates": lambda: {"loss": Regression(points()[0] + 1, points()[1])},
     "values": lambda: {"loss": Regression(points()[0], points()[1] + 1)},
     "random points": lambda: {"loss": Minibatch(Chance(), 12)},
@@ -455,7 +455,7 @@ def test_a_finished_fit_is_taken_up_without_a_step(tmp_path, monkeypatch, kind):
     first = run(tmp_path, **settings())
     after = torch.rand(2)
     loop = sys.modules["inrkit.training.fit"]
-    monkeypatch.setattr(loop, "drawn", None)  # the loss cannot be called
+    monkeypatch.setattr(loop, "parts", None)  # the loss cannot be called
     again = run(tmp_path, **settings())
     assert torch.equal(again.losses, first.losses) and again.seconds == first.seconds
     assert all(map(torch.equal, again.model.parameters(), first.model.parameters()))
@@ -468,16 +468,16 @@ class Counting:
     def __init__(self):
         self.loss, self.calls = Regression(*points()), 0
 
-    def __len__(self):
-        return len(self.loss)
+    def sample(self, step):
+        return self.loss.sample(step)
 
-    def __call__(self, network, rows):
+    def error(self, network, *batch):
         self.calls += 1
-        return self.loss(network, rows)
+        return self.loss.error(network, *batch)
 
 
 def test_the_loss_of_a_finished_fit_is_not_called(tmp_path):
-    for calls in (4, 0):  # three steps, and one point beforehand
+    for calls in (5, 0):  # three steps, and twice a few points beforehand
         loss = Counting()
         run(tmp_path, loss=loss)
         assert loss.calls == calls
@@ -507,17 +507,21 @@ print(result.losses.tolist(), torch.rand(1).item())
                        env={**os.environ, "PYTHONHASHSEED": seed})
         for seed in ("1", "2")
     ]  # fmt: skip
-    assert told[0].stdout == "x\n" * 5 + told[1].stdout
+    assert told[0].stdout == "x\n" * 6 + told[1].stdout
     assert told[0].stderr == told[1].stderr == ""
 
 
 def test_what_cannot_be_told_is_not_kept_and_said(tmp_path):
     with open(os.devnull) as file:
-        loss = SquaredError(*points(), lambda m, x: m(x) if file else x)
+        loss = Regression(*points(), lambda m, x: m(x) if file else x)
         for _ in range(2):
             with pytest.warns(UserWarning, match="a is trained anew.*loss.*TextIOW.*hand over"):
                 run(tmp_path, loss=loss)
     assert not list(tmp_path.iterdir())
+
+
+class Twin(Regression):
+    """The same by another name."""
 
 
 class Growing(Regression):
@@ -525,9 +529,9 @@ class Growing(Regression):
 
     weight = torch.zeros(1)
 
-    def __call__(self, network, rows):
+    def error(self, network, *batch):
         self.weight.add_(1)
-        return self.weight * super().__call__(network, rows)
+        return self.weight * super().error(network, *batch)
 
 
 def test_a_loss_that_changes_by_itself_does_not_resume(tmp_path):

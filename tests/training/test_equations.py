@@ -10,10 +10,10 @@ from torch import nn
 from inrkit.calculus import nested_autograd
 from inrkit.fields import SIREN, stack
 from inrkit.training import Helmholtz, Inversion, Pretraining, Wave, fit, perturbed
-from inrkit.training.losses import drawn
+from inrkit.training.losses import count, cut, named
 
 K, STRENGTH, WIDTH = 6.0, 5.0, 0.5
-FIRST, SECOND = ((0, 0), (1, 0), (0, 1)), ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+STEP = torch.tensor(0)
 
 
 class PlaneWaves(nn.Module):
@@ -65,8 +65,15 @@ def inversion(c=2, **settings):
     return Inversion(helmholtz(centres), receivers, data, **{"data_weight": 2.0} | settings)
 
 
-def shares(loss, model, size):
-    return sum(loss(model, slice(i, min(i + size, len(loss)))) for i in range(0, len(loss), size))
+def terms(loss, model, batch, size=100):
+    """Each term of a batch that is taken in slices, ``(*signals)`` by name."""
+    slices = [cut(batch, slice(i, i + size)) for i in range(0, count(batch), size)]
+    found = [named(loss.error(model, *part)) for part in slices]
+    return {name: torch.cat([part[name] for part in found], -1).mean(-1) for name in found[0]}
+
+
+def total(loss, model, batch, size=100):
+    return sum(terms(loss, model, batch, size).values())
 
 
 def by_autograd(equation, model, x, s, m):
@@ -94,29 +101,26 @@ def by_autograd(equation, model, x, s, m):
 
 
 def test_plane_waves_leave_nothing_not_even_in_the_layer():
-    loss = helmholtz([(0.0, 0.0)] * 3, amplitude=0.0, size=400).draw()
-    model = PlaneWaves(0.0, 0.7, 4.0)
-    assert (loss.points.abs().amax(-1) > 0.5).sum() > 200
-    assert loss(model, slice(0, 400)) < 1e-10
+    loss = helmholtz([(0.0, 0.0)] * 3, amplitude=0.0, size=400)
+    (x,) = loss.sample(STEP)
+    assert (x.abs().amax(-1) > 0.5).sum() > 200
+    assert loss.error(PlaneWaves(0.0, 0.7, 4.0), x).mean() < 1e-10
     denser = helmholtz(amplitude=0.0, slowness_squared=lambda x: torch.full_like(x[:, 0], 1.1))
-    off = denser.draw()
-    inside = off.points / 2  # where e = 1, the rest is 0.1 k^2 |u|_1
-    object.__setattr__(off, "points", inside)
+    inside = denser.sample(STEP)[0] / 2  # where e = 1, the rest is 0.1 k^2 |u|_1
     expected = 0.1 * K**2 * PlaneWaves(0.7)(inside).abs().sum(-1)
     squares = inside.square().sum(-1)
     on = torch.exp(-squares / 2e-3) / (2 * torch.pi * 1e-3) > 1e-5
-    expected = (expected * torch.where(on, 3.0, 1.0)).mean()
-    assert torch.allclose(off(PlaneWaves(0.7), slice(0, 60)), expected)
+    expected = expected * torch.where(on, 3.0, 1.0)
+    assert torch.allclose(denser.error(PlaneWaves(0.7), inside), expected)
 
 
 @pytest.mark.parametrize("size", [1, 9, 100])
 def test_helmholtz_is_its_equation(size):
     model, medium = network(4), lambda x: 1 + 0.3 * x[:, 0]
     equation = helmholtz([(0.0, 0.0), (-0.2, 0.3)], slowness_squared=medium)
-    loss = equation.draw()
-    x = loss.points
+    (x,) = equation.sample(STEP)
     expected = sum(by_autograd(equation, model, x, s, medium(x)).sum() for s in (0, 1)) / 60
-    assert torch.allclose(shares(loss, model, size), expected)
+    assert torch.allclose(total(equation, model, (x,), size), expected)
 
 
 def test_a_source_outweighs_its_equation():
@@ -124,22 +128,23 @@ def test_a_source_outweighs_its_equation():
     model = network()
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    loss = helmholtz(near=20_000, size=20_000, radius=0.3, variance=torch.tensor(1e-3)).draw()
+    loss = helmholtz(near=20_000, size=20_000, radius=0.3, variance=torch.tensor(1e-3))
     mean = (torch.pi / 2 * 1e-3) ** 0.5 / (2 * torch.pi * 1e-3) / 0.3  # over uniform distances
-    assert abs(loss(model, slice(0, 20_000)) / (3.0 * 2 * mean) - 1) < 0.1
+    found = loss.error(model, *loss.sample(STEP)).mean()
+    assert abs(found / (3.0 * 2 * mean) - 1) < 0.1
 
 
 def test_points_fill_the_discs_and_the_square():
     equation = helmholtz([(0.3, 0.3), (-0.5, 0.0)], near=5000, size=30_000, radius=0.2)
-    points = equation.draw().points
+    (points,) = equation.sample(STEP)
     for s, centre in enumerate(equation.centres):
         r = (points[5000 * s : 5000 * (s + 1)] - centre).norm(dim=-1)
         assert r.max() <= 0.2
         assert abs((r < 0.1).double().mean() - 0.5) < 0.03  # distances are uniform
     rest = points[10_000:]
     assert rest.abs().max() <= 1 and (rest.var(0) - 1 / 3).abs().max() < 0.02
-    assert not torch.equal(points, equation.draw().points)
-    corner = helmholtz([(0.95, -0.95)], near=500, size=500, radius=0.3).draw().points
+    assert not torch.equal(points, equation.sample(STEP)[0])
+    (corner,) = helmholtz([(0.95, -0.95)], near=500, size=500, radius=0.3).sample(STEP)
     assert corner.abs().max() == 1  # what lies beyond the square comes to its border
 
 
@@ -149,26 +154,28 @@ def test_exact_fields_and_their_data_leave_no_inversion():
     model = PlaneWaves(0.3, 2.0, slowness=0.0)
     heard = torch.view_as_complex(model(loss.receivers)[:, :4].unflatten(-1, (2, 2)).contiguous())
     exact = Inversion(equation, loss.receivers, heard.mT.detach(), data_weight=5.0)
-    assert exact.draw()(model, slice(0, 60)) < 1e-10
+    assert total(exact, model, exact.sample(STEP)) < 1e-10
     other = Inversion(equation, loss.receivers, heard.mT.detach() + 0.3 - 0.1j, data_weight=5.0)
-    found = shares(other.draw(), model, 4)
-    assert torch.allclose(found, torch.tensor(5.0 * 2 * 0.4, dtype=torch.float64))
+    found = terms(other, model, other.sample(STEP), 4)
+    assert found["equation"] < 1e-10
+    assert torch.allclose(found["data"], torch.tensor(5.0 * 2 * 0.4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("size", [1, 5, 8, 100])
 def test_inversion_is_its_equation(size):
     model = network(5)
     loss = inversion()
-    step = loss.draw()
-    x = step.points
+    batch = loss.sample(STEP)
+    x = batch[0]
     assert torch.equal(x[:7], loss.receivers)
     y = model(x)
     m = torch.where(x.abs().amax(-1) <= 0.75, 1 + y[:, 4], 1.0)
-    expected = sum(by_autograd(loss.equation, model, x, s, m).sum() for s in (0, 1)) / 60
+    equation = sum(by_autograd(loss.equation, model, x, s, m).sum() for s in (0, 1)) / 60
     u = torch.stack([torch.complex(y[:7, 0], y[:7, 1]), torch.complex(y[:7, 2], y[:7, 3])])
     error = u - loss.data
-    expected = expected + 2.0 / 7 * (error.real.abs() + error.imag.abs()).sum()
-    assert torch.allclose(shares(step, model, size), expected)
+    found = terms(loss, model, batch, size)
+    assert torch.allclose(found["equation"], equation)
+    assert torch.allclose(found["data"], 2.0 / 7 * (error.real.abs() + error.imag.abs()).sum())
 
 
 @pytest.mark.parametrize("size", [7, 100])
@@ -176,12 +183,13 @@ def test_inversion_is_its_equation(size):
 def test_pretraining_is_its_equation(size, medium):
     model = network(5)
     equation = helmholtz([(0.0, 0.0), (-0.2, 0.3)], slowness_squared=medium)
-    step = Pretraining(equation, slowness_weight=4.0).draw()
-    x = step.points
+    loss = Pretraining(equation, slowness_weight=4.0)
+    (x,) = loss.sample(STEP)
     m = medium(x) if medium else torch.ones(60)
     expected = sum(by_autograd(equation, model, x, s, m).sum() for s in (0, 1)) / 60
-    expected = expected + 4.0 * (1 + model(x)[:, 4] - m).abs().mean()
-    assert torch.allclose(shares(step, model, size), expected)
+    found = terms(loss, model, (x,), size)
+    assert torch.allclose(found["equation"], expected)
+    assert torch.allclose(found["slowness"], 4.0 * (1 + model(x)[:, 4] - m).abs().mean())
 
 
 def test_slowness_stays_positive_and_is_known_near_the_border():
@@ -208,39 +216,42 @@ def start(x):
 
 
 def exactly(loss):
-    """One step of a loss with its points in float64."""
-    step = loss.draw()
-    object.__setattr__(step, "points", step.points.double())
-    return step
+    """What a step is computed at, in float64."""
+    points, at_rest = loss.sample(STEP)
+    return points.double(), at_rest
 
 
 def test_a_standing_wave_leaves_nothing():
     settings = {"size": 200, "at_rest": 50, "horizon": 0.4, "front": 0.5}
-    assert exactly(Wave(start, c=1.7, **settings))(StandingWave(1.7), slice(0, 200)) < 1e-10
-    slower = exactly(Wave(start, c=1.0, **settings))
-    left = slower(StandingWave(1.7), slice(0, 200))
-    expected = 13 * (1.7**2 - 1) * StandingWave(1.7)(slower.points).abs().mean()
-    assert torch.allclose(left, expected)
+    model, wave = StandingWave(1.7), Wave(start, c=1.7, **settings)
+    assert total(wave, model, exactly(wave)) < 1e-10
+    slower = Wave(start, c=1.0, **settings)
+    batch = exactly(slower)
+    expected = 13 * (1.7**2 - 1) * model(batch[0]).abs().mean()
+    assert torch.allclose(total(slower, model, batch), expected)
 
 
 @pytest.mark.parametrize("size", [1, 9, 16, 100])
 def test_wave_is_its_equation(size):
     model = network(1, d=3)
     loss = Wave(start, size=40, at_rest=16, horizon=0.3, rate_weight=5.0, value_weight=7.0, c=1.3)
-    step = exactly(loss)
+    batch = exactly(loss)
+    x = batch[0]
     indices = ((0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 0), (0, 2, 0), (0, 0, 1), (0, 0, 2))
-    d = nested_autograd(model, step.points, indices)[..., 0]
-    expected = (d[2] - 1.3**2 * (d[4] + d[6])).abs().mean()
-    f = start(step.points[:16, 1:])[:, 0]
-    expected = expected + 5 * d[1, :16].abs().mean() + 7 * (d[0, :16] - f).abs().mean()
-    assert torch.allclose(shares(step, model, size), expected)
+    d = nested_autograd(model, x, indices)[..., 0]
+    f, found = start(x[:16, 1:])[:, 0], terms(loss, model, batch, size)
+    assert torch.allclose(found["equation"], (d[2] - 1.3**2 * (d[4] + d[6])).abs().mean())
+    assert torch.allclose(found["rate"], 5 * d[1, :16].abs().mean())
+    assert torch.allclose(found["value"], 7 * (d[0, :16] - f).abs().mean())
 
 
 def test_points_of_a_wave_follow_its_front():
     loss = Wave(
         start, size=9000, at_rest=3000, horizon=torch.tensor(0.4), radius=0.2, front=0.5, c=2
     )
-    t, x = loss.draw().points.split((1, 2), dim=-1)
+    points, at_rest = loss.sample(STEP)
+    t, x = points.split((1, 2), dim=-1)
+    assert torch.equal(at_rest, torch.arange(9000)[:, None] < 3000)
     assert (t[:3000] == 0).all() and 0.39 < t.max() <= 0.4
     assert x[:1500].norm(dim=-1).max() <= 0.2
     r, rim = x[-3000:].norm(dim=-1), 0.2 + 2 * t[-3000:, 0]
@@ -253,14 +264,16 @@ def test_points_of_a_wave_follow_its_front():
 @pytest.mark.parametrize("kind", ["helmholtz", "inversion", "wave"])
 def test_a_stack_is_one_by_one(kind):
     loss, c, d = {
-        "helmholtz": (helmholtz().draw(), 2, 2),
-        "inversion": (inversion().draw(), 5, 2),
-        "wave": (exactly(Wave(start, size=30, at_rest=10, horizon=0.3)), 1, 3),
+        "helmholtz": (helmholtz(), 2, 2),
+        "inversion": (inversion(), 5, 2),
+        "wave": (Wave(start, size=30, at_rest=10, horizon=0.3), 1, 3),
     }[kind]
     models = [network(c, d, seed) for seed in (0, 1)]
-    together = shares(loss, stack(models), 11)
-    alone = torch.stack([shares(loss, model, 100) for model in models])
-    assert torch.allclose(together, alone)
+    batch = exactly(loss) if kind == "wave" else loss.sample(STEP)
+    together = terms(loss, stack(models), batch, 11)
+    alone = [terms(loss, model, batch) for model in models]
+    for name, found in together.items():
+        assert torch.allclose(found, torch.stack([each[name] for each in alone]))
 
 
 def test_a_few_steps_lower_the_loss_of_every_kind():
@@ -273,7 +286,6 @@ def test_a_few_steps_lower_the_loss_of_every_kind():
     for loss, model in losses:
         found = fit(model, loss, steps=40, lr=1e-3, progress=False).losses
         assert found[-10:].mean() < found[:10].mean()
-    assert not torch.equal(drawn(losses[0][0]).points, drawn(losses[0][0]).points)
 
 
 def test_defaults_are_the_papers():

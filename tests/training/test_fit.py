@@ -14,7 +14,9 @@ from inrkit.fields import MLP, SIREN, stack
 from inrkit.training import (
     CheckpointError,
     NonFiniteLoss,
+    Pointwise,
     Regression,
+    Sum,
     chunk_rows,
     fit,
     journal,
@@ -52,12 +54,63 @@ def test_chunked_steps_are_full_batch_steps(chunk):
     assert torch.allclose(ours, plain_loop(model().double(), loss, 30, 1e-3), rtol=1e-9)
 
 
-def test_shares_add_up_to_the_loss():
-    loss, network = problem(), model()
-    whole = loss(network, slice(0, len(loss)))
-    parts = sum(loss(network, slice(i, i + 33)) for i in range(0, len(loss), 33))
-    expected = torch.nn.functional.mse_loss(network(loss.coords), loss.values)
-    assert torch.allclose(whole, expected) and torch.allclose(parts, expected)
+def test_plain_functions_are_losses():
+    """Of points, in chunks, or of the model as a whole."""
+    loss = problem(dtype=torch.float64)
+
+    def error(network, coords, values):
+        return (network(coords) - values).square().mean(-1)
+
+    def whole(network):
+        return torch.nn.functional.mse_loss(network(loss.coords), loss.values)
+
+    settings = {"steps": 5, "lr": 1e-3, "chunk": 33, "progress": False}
+    expected = plain_loop(model().double(), loss, 5, 1e-3)
+    for given in ((loss,), (error, loss.coords, loss.values), (whole,)):
+        found = fit(model().double(), *given, **settings)
+        assert torch.allclose(found.losses, expected, rtol=1e-9)
+        assert list(found.terms) == ["loss"] and torch.equal(found.terms["loss"], found.losses)
+
+
+def test_terms_of_a_loss_are_told_apart():
+    x = problem().coords
+
+    def error(network, coords):
+        value = network(coords)[..., 0]
+        return {"size": value.abs(), "square": 2 * value.square()}
+
+    found = fit(model(), error, x, steps=3, chunk=7, progress=False)
+    first = error(model(), x)
+    assert list(found.terms) == ["size", "square"]
+    for name, values in found.terms.items():
+        assert torch.allclose(values[0], first[name].mean())
+    assert torch.allclose(sum(found.terms.values()), found.losses)
+    both = fit(model(), Sum((problem(), Pointwise(error, (x,))), (1.0, 0.5)), steps=1,
+               progress=False)  # fmt: skip
+    assert list(both.terms) == ["1", "2 size", "2 square"]
+    assert torch.allclose(both.terms["2 size"][0], 0.5 * first["size"].mean())
+
+
+@pytest.mark.parametrize("reduced", [lambda e: e.mean(), lambda e: e, lambda e: e.sum(0)])
+def test_an_error_is_one_number_a_point(reduced):
+    loss = problem()
+
+    def error(network, coords, values):
+        return reduced((network(coords) - values).expand(-1, 3))
+
+    with pytest.raises(ValueError, match="an error is one number for each point"):
+        fit(model(), error, loss.coords, loss.values, steps=1, progress=False)
+
+
+def test_points_of_a_batch_are_as_many():
+    x = problem().coords
+    for batch in ((x, x[:-1]), (x[:0],), (x[:, 0],)):
+        with pytest.raises(ValueError, match="as many points, at least one"):
+            fit(model(), lambda network, x, *y: network(x), *batch, steps=1, progress=False)
+    with pytest.raises(TypeError, match="samples its own points"):
+        fit(model(), problem(), x, steps=1, progress=False)
+    with pytest.raises(TypeError, match="a loss is an object with sample"):
+        fit(model(), 3.0, steps=1, progress=False)
 
 
 def test_a_stack_trains_each_signal_as_alone():
@@ -217,7 +270,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit(tmp_path):
     with pytest.raises(NonFiniteLoss, match=r"at step \d+ with learning rate 1e\+10") as caught:
         fit(network, problem(), steps=50, lr=1e10, chunk=1000, progress=False)
     step = int(re.search(r"at step (\d+)", str(caught.value)).group(1))
-    assert len(calls) == step + 2  # no step after it, and one point before all
+    assert len(calls) == step + 3  # no step after it, and a few points before all
 
 
 def test_no_checkpoint_holds_a_loss_that_is_not_finite(tmp_path):
@@ -230,7 +283,7 @@ def test_no_checkpoint_holds_a_loss_that_is_not_finite(tmp_path):
         fit(network(), problem(), steps=50, checkpoint_seconds=0, **settings)
     (written,) = tmp_path.iterdir()
     state = torch.load(written)
-    assert torch.isfinite(state["losses"]).all() and state["step"] < 50
+    assert torch.isfinite(state["terms"]).all() and state["step"] < 50
 
 
 def test_values_must_be_finite_and_as_many_as_coordinates():

@@ -2,27 +2,45 @@
 
 import pytest
 import torch
+from torch import nn
 
+from inrkit import training
 from inrkit.calculus import nested_autograd, total_degree
 from inrkit.calculus.truncation import traced
-from inrkit.fields import SIREN, stack
+from inrkit.fields import SIREN, Completed, FixedPointCache, FourierMFN, ImplicitField, stack
+from inrkit.signals import Samples
+from inrkit.signals.cameras import Rays
 from inrkit.training import (
     Blurred,
+    Classification,
+    Completion,
+    Helmholtz,
+    Inversion,
     Minibatch,
+    Occupancy,
+    Pointwise,
+    Pretraining,
+    Radiance,
     Ramp,
     Regression,
+    Reusing,
     Scheduled,
+    SignedDistance,
     Sum,
+    TwoScales,
+    Wave,
     fit,
     gradient_regression,
     hessian_frobenius,
     laplacian_regression,
+    mean,
     total_variation,
 )
-from inrkit.training.losses import drawn, passes
+from inrkit.training.losses import count, cut, named, passes
 
 FIRST = ((0, 0), (1, 0), (0, 1))
 SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
+STEP = torch.tensor(0)
 
 
 def network(seed=0, d=2, c=1, width=12):
@@ -35,16 +53,93 @@ def points(n=40, d=2):
     return 2 * torch.rand(n, d, dtype=torch.float64) - 1
 
 
-def shares(loss, model, size):
-    return sum(loss(model, slice(i, min(i + size, len(loss)))) for i in range(0, len(loss), size))
+def terms(loss, model, batch, size):
+    """Errors of a batch in slices, put together: by name, ``(*signals, n)``."""
+    slices = [cut(batch, slice(i, i + size)) for i in range(0, count(batch), size)]
+    found = [named(loss.error(model, *part)) for part in slices]
+    return {name: torch.cat([part[name] for part in found], dim=-1) for name in found[0]}
+
+
+def complete(values, mask, coords):
+    """A network that says the mean of what it knows."""
+    known = (values * mask[..., None]).sum(-2, keepdim=True) / mask.sum(-1)[:, None, None]
+    return Completed(known.expand_as(values), known[:, 0], mask.double().mean(-1))
+
+
+def implicit(size):
+    torch.manual_seed(0)
+    model = ImplicitField(FourierMFN(2, 1, width=6, scale=4.0), tolerance=1e-12).double()
+    model.cache = FixedPointCache(size, 6).double()
+    return model
+
+
+class Scene:
+    """Rays that are drawn from those towards the origin."""
+
+    def sample(self, n):
+        origins = 2 * nn.functional.normalize(torch.rand(n, 3, dtype=torch.float64), dim=-1)
+        return Rays(origins, -origins / 2), origins.abs()
+
+
+def examples():
+    """A loss of each class, a network, and how many points a step of it has."""
+    x, v = points(30), points(30, 3)
+    pool, settings = Samples(x, x[:, :1]), {"size": 30, "near": 10, "variance": 1e-2}
+    waves = Helmholtz(6.0, torch.zeros(1, 2, dtype=torch.float64), source_weight=3.0, **settings)
+    wave = Wave(lambda x: x[:, :1].square(), size=30, at_rest=12, horizon=0.3)
+    data = torch.ones(1, 7, dtype=torch.complex128)
+    every = [
+        (Regression(x, x[:, :1]), network(), 30),
+        (Minibatch(pool, 10), network(), 10),
+        (Blurred(x, x, torch.tensor([0.1, 0.2], dtype=torch.float64)), network(c=2), 30),
+        (hessian_frobenius(20, 2), network().float(), 20),
+        (Pointwise(lambda model, x: {"square": model(x).square().sum(-1)}, (x,)), network(), 30),
+        (SignedDistance(v, nn.functional.normalize(v, dim=-1), 10), network(d=3), 20),
+        (waves, network(c=2), 30),
+        (Pretraining(waves, 4.0), network(c=3), 30),
+        (Inversion(waves, x[:7], data, data_weight=2.0), network(c=3), 30),
+        (wave, network(d=3).float(), 30),
+        (Scheduled(wave, {"horizon": Ramp((0, 6), (0.1, 0.5))}), network(d=3).float(), 30),
+        (Classification(x, x[:, 0].gt(0).long(), 12), network(c=2), 12),
+        (Completion(x, v.expand(4, 30, 3), 5, 2, 30), complete, 5),
+        (Occupancy(x, x[:, 0] > 0, 20), network(), 20),
+        (Radiance(Scene(), 10, coarse=6, fine=0), network(d=3, c=4), 10),
+        (Reusing(Regression(x, x[:, :1]), 20), implicit(30), 20),
+        (TwoScales(pool, pool, 20), network(), 20),
+    ]
+    return {type(loss): (loss, model, n) for loss, model, n in every}
+
+
+KINDS = [kind for kind in map(vars(training).get, training.__all__) if hasattr(kind, "sample")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not training.Loss])
+def test_a_loss_is_the_mean_over_its_points_of_its_terms(kind):
+    """Whatever points are asked for together; and each tensor of a batch has all of them."""
+    loss, model, n = examples()[kind]
+    torch.manual_seed(2)
+    batch = loss.sample(torch.tensor(3))
+    assert {x.shape[-2] for x in batch if x.ndim > 1} == {count(batch)} == {n}
+    found, state = {}, torch.get_rng_state()
+    for size in (n, 7, 1):
+        torch.set_rng_state(state)  # rays in order draw the same distances
+        with torch.no_grad():
+            found[size] = terms(loss, model, batch, size)
+        for name, errors in found[size].items():
+            assert errors.shape == (n,)
+            torch.testing.assert_close(errors, found[n][name])
+    torch.manual_seed(2)
+    with torch.no_grad():
+        whole = mean(loss, model, step=3)
+    torch.testing.assert_close(whole, sum(errors.mean() for errors in found[n].values()))
 
 
 def test_gradient_and_laplacian_regression_are_zero_on_the_field_itself():
     model, x = network(c=3), points()
     exact = nested_autograd(model, x, SECOND).detach()
     slopes = exact[1:3].permute(1, 2, 0)
-    assert gradient_regression(x, slopes)(model, slice(0, 40)) < 1e-20
-    assert laplacian_regression(x, exact[3] + exact[5])(model, slice(0, 40)) < 1e-18
+    assert mean(gradient_regression(x, slopes), model) < 1e-20
+    assert mean(laplacian_regression(x, exact[3] + exact[5]), model) < 1e-18
 
 
 def test_gradient_regression_is_the_mean_square():
@@ -52,25 +147,23 @@ def test_gradient_regression_is_the_mean_square():
     target = torch.randn(40, 3, 2, dtype=torch.float64)
     slopes = nested_autograd(model, x, FIRST)[1:].permute(1, 2, 0)
     expected = (slopes - target).square().mean()
-    assert torch.allclose(shares(gradient_regression(x, target), model, 7), expected)
+    assert torch.allclose(mean(gradient_regression(x, target), model), expected)
 
 
 @pytest.mark.parametrize("size", [1, 9, 100])
 def test_priors_are_their_equations(size):
-    model = network(c=2)
-    variation, bends = (drawn(prior(30, 2)) for prior in (total_variation, hessian_frobenius))
-    for loss in (variation, bends):
-        object.__setattr__(loss, "points", points(30))
-    d = nested_autograd(model, points(30), SECOND)
-    expected = d[1:3].abs().sum((0, 2)).mean()
-    assert torch.allclose(shares(variation, model, size), expected)
+    model, batch = network(c=2), (points(30),)
+    d = nested_autograd(model, *batch, SECOND)
+    found = terms(total_variation(30, 2), model, batch, size)
+    assert torch.allclose(found[""], d[1:3].abs().sum((0, 2)))
+    found = terms(hessian_frobenius(30, 2), model, batch, size)
     squares = d[3] ** 2 + 2 * d[4] ** 2 + d[5] ** 2
-    assert torch.allclose(shares(bends, model, size), squares.sum(-1).sqrt().mean())
+    assert torch.allclose(found[""], squares.sum(-1).sqrt())
 
 
 def test_random_points_fill_the_domain_anew():
     prior = total_variation(20_000, 3)
-    first, second = prior.draw().points, prior.draw().points
+    (first,), (second,) = prior.sample(STEP), prior.sample(STEP)
     assert first.min() >= -1 and first.max() <= 1 and not torch.equal(first, second)
     assert first.mean(0).abs().max() < 0.02  # four standard deviations
     assert (first.var(0) - 1 / 3).abs().max() < 0.02
@@ -80,11 +173,14 @@ def test_a_sum_is_the_weighted_sum_for_any_chunks():
     model = network()
     data = Regression(points(10), torch.zeros(10, 1, dtype=torch.float64))
     curvature = laplacian_regression(points(30), torch.ones(30, 1, dtype=torch.float64))
-    both = drawn(Sum((data, curvature), (2, 0.5)))
-    expected = 2 * data(model, slice(0, 10)) + 0.5 * curvature(model, slice(0, 30))
-    assert passes(both) == 4 and len(both) == 40
-    for size in (1, 7, 10, 100):
-        assert torch.allclose(shares(both, model, size), expected)
+    both = Sum((data, curvature), (2, 0.5))
+    expected = 2 * mean(data, model) + 0.5 * mean(curvature, model)
+    assert passes(both) == 4
+    assert torch.allclose(mean(both, model), expected)
+    assert torch.allclose(mean(Sum((both, data), (3, 1)), model), 3 * expected + mean(data, model))
+    for chunk in (1, 7, 10, 100):
+        found = fit(network(), both, steps=1, chunk=chunk, progress=False).losses
+        assert torch.allclose(found, expected)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
@@ -106,10 +202,10 @@ def test_as_many_values_as_coordinates():
 
 
 def test_the_tent_has_integral_one_and_the_variance_of_its_closed_form():
-    pixels = torch.zeros(100_000, 2)
-    loss = Blurred(pixels, torch.zeros(100_000, 1), spacing=torch.tensor([0.5, 2.0])).draw()
-    offsets = loss.coords / torch.tensor([0.5, 2.0])
-    assert offsets.abs().max() <= 1
+    pixels, values = torch.zeros(100_000, 2), torch.rand(100_000, 1)
+    coords, same = Blurred(pixels, values, spacing=torch.tensor([0.5, 2.0])).sample(STEP)
+    offsets = coords / torch.tensor([0.5, 2.0])
+    assert same is values and offsets.abs().max() <= 1
     assert torch.allclose(offsets.var(0), torch.tensor(1 / 6), atol=0.005)
     near = (offsets.abs() < 0.5).all(-1).float().mean()  # each axis: 3/4 of a tent of integral one
     assert abs(near - 0.75**2) < 0.01
@@ -122,10 +218,9 @@ def test_minibatches_come_from_the_signal():
             return x, 2 * x
 
     loss = Minibatch(Ramp(), 32)
-    first, second = loss.draw(), loss.draw()
-    assert len(loss) == len(first) == 32
-    assert torch.equal(first.values, 2 * first.coords)
-    assert not torch.equal(first.coords, second.coords)
+    (coords, values), (others, _) = loss.sample(STEP), loss.sample(STEP)
+    assert len(coords) == 32 and torch.equal(values, 2 * coords)
+    assert not torch.equal(coords, others)
 
 
 def test_a_fit_with_random_points_resumes_with_the_same_points(tmp_path, saves):

@@ -7,7 +7,8 @@ from torch import nn
 from inrkit.fields import SIREN, RadianceField
 from inrkit.signals import emission, orbit, picture, render, views
 from inrkit.signals.cameras import Rays
-from inrkit.training import Radiance, fit
+from inrkit.training import Radiance, fit, mean
+from inrkit.training.losses import cut
 
 
 class Fog(nn.Module):
@@ -31,21 +32,21 @@ def test_fog_is_found_from_its_pictures():
     truth = Fog([-0.5, 1.0, -1.0, 0.3])
     loss = Radiance(seen(truth), 64, coarse=8, fine=4)
     torch.manual_seed(0)
-    assert loss.draw()(truth, slice(0, 64)).item() < 1e-10
+    assert mean(loss, truth).item() < 1e-10
     found = fit(Fog([0.0, 0.0, 0.0, 0.0]), loss, steps=300, lr=0.05, progress=False)
     torch.testing.assert_close(found.model.raw, truth.raw, atol=0.05, rtol=0)
 
 
-def test_shares_add_up_and_passes_are_samples():
+def test_errors_at_slices_are_those_of_the_whole_and_passes_are_samples():
     loss = Radiance(seen(Fog([0.0, 1.0, 0.0, 0.0])), 10, coarse=6, fine=0)
     torch.manual_seed(1)
-    model, step = SIREN(3, 4, width=8), loss.draw()
-    assert loss.passes == 6 and len(loss) == len(step) == 10
+    model, batch = SIREN(3, 4, width=8), loss.sample(torch.tensor(0))
+    assert loss.passes == 6 and Radiance(loss.views, 10).passes == 128
     torch.manual_seed(2)
-    whole = step(model, slice(0, 10))
+    whole = loss.error(model, *batch)
     torch.manual_seed(2)  # rays in order draw the same distances
-    parts = sum(step(model, rows) for rows in (slice(0, 4), slice(4, 10)))
-    torch.testing.assert_close(whole, parts)
+    parts = [loss.error(model, *cut(batch, rows)) for rows in (slice(0, 4), slice(4, 10))]
+    torch.testing.assert_close(whole, torch.cat(parts))
 
 
 def test_colour_depends_on_the_direction_where_asked():
@@ -82,5 +83,5 @@ def test_training_sees_the_direction():
         torch.testing.assert_close(x[:, 3:].norm(dim=-1), torch.ones(len(x)))
         return torch.zeros(len(x), 4)
 
-    loss.draw()(field, slice(0, 10))
+    mean(loss, field)
     assert set(asked) == {6}

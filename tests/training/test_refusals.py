@@ -54,21 +54,22 @@ def test_parameters_that_are_not_used_are_left_alone_by_clipping():
 def test_an_optimizer_that_asks_again_is_pytorchs_own(several):
     """L-BFGS against a plain loop; losses are those before each step."""
     options = functools.partial(torch.optim.LBFGS, max_iter=4, line_search_fn="strong_wolfe")
-    values = torch.sin(3 * X).sum(-1, keepdim=True).expand(10, 3)
-    build = (lambda: stack([network()])) if several else network
+    x = X.double()  # in single precision, searches along lines soon part
+    values = torch.sin(3 * x).sum(-1, keepdim=True).expand(10, 3)
+    build = (lambda: stack([network()]).double()) if several else lambda: network().double()
     ours, theirs = build(), build()
-    found = fit(ours, Regression(X, values), steps=5, lr=1.0, optimizer=options, progress=False)
+    found = fit(ours, Regression(x, values), steps=5, lr=1.0, optimizer=options, progress=False)
     optimizer, losses = options(theirs.parameters(), lr=1.0), []
 
     def closure():
         optimizer.zero_grad()
-        loss = (theirs(X) - values).square().mean((-2, -1)).sum()
+        loss = (theirs(x) - values).square().mean((-2, -1)).sum()
         loss.backward()
         return loss
 
     for _ in range(5):
         losses.append(float(optimizer.step(closure).detach()))
-    assert torch.allclose(found.losses.flatten(), torch.tensor(losses), rtol=1e-3)
+    assert torch.allclose(found.losses.flatten(), found.losses.new_tensor(losses), rtol=1e-6)
     assert found.losses[-1] < 0.3 * found.losses[0]
 
 
@@ -112,7 +113,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
     kept(tmp_path)
 
 
-@pytest.mark.parametrize("lost", ["model", "losses", "step", "parts", "random"])
+@pytest.mark.parametrize("lost", ["model", "terms", "names", "step", "parts", "random"])
 def test_a_checkpoint_with_other_contents_is_damaged(tmp_path, lost):
     path = kept(tmp_path)
     state = torch.load(path, weights_only=True)

@@ -8,7 +8,7 @@ import torch
 from inrkit.fields import FixedPointCache, FourierMFN, ImplicitField, InjectedSIREN, stack
 from inrkit.solvers import Implicit, solve
 from inrkit.training import Regression, Reusing, fit
-from inrkit.training.paths import choose
+from inrkit.training.losses import count, cut
 
 N, WIDTH = 48, 12
 
@@ -90,14 +90,13 @@ def test_known_points_save_steps_and_large_batches_more():
 
 def test_minibatches_draw_without_repetition_and_carry_their_rows():
     loss = Reusing(signal(), 11)
-    assert len(loss) == 11 and loss.passes == 1
-    step = loss.draw()
-    assert len(step) == len(step.chosen.unique()) == 11
-    assert torch.equal(step.loss.coords, signal().coords[step.chosen])
-    assert torch.equal(step.loss.values, signal().values[step.chosen])
+    batch = coords, values, chosen = loss.sample(torch.tensor(0))
+    assert count(batch) == len(chosen.unique()) == 11 and loss.passes == 1
+    assert torch.equal(coords, signal().coords[chosen[:, 0]])
+    assert torch.equal(values, signal().values[chosen[:, 0]])
     model = field()
-    step(model, slice(3, 7))
-    assert set(model.cache.known.nonzero().flatten().tolist()) == set(step.chosen[3:7].tolist())
+    loss.error(model, *cut(batch, slice(3, 7)))
+    assert set(model.cache.known.nonzero().flatten().tolist()) == set(chosen[3:7, 0].tolist())
 
 
 def test_a_stack_trains_as_its_fields_do():
@@ -115,7 +114,9 @@ def test_a_field_without_a_cache_is_named():
         fit(model, Reusing(signal()), steps=1, progress=False)
 
 
-def test_a_fit_of_an_implicit_field_is_not_captured():
-    cuda = torch.device("cuda")
-    assert choose("auto", field(), cuda, 1, adam=True) == "fused"
-    assert choose("auto", FourierMFN(1, 1, width=4), cuda, 1, adam=True) == "graph"
+def test_a_fit_that_cannot_be_compiled_is_the_same_fit():
+    """A solver looks at numbers to know when to stop."""
+    settings = {"steps": 5, "lr": 1e-2, "chunk": 20, "progress": False}
+    plain, same = (fit(field(), Reusing(signal()), compiled=c, **settings) for c in (False, True))
+    assert torch.equal(same.losses, plain.losses)
+    assert torch.equal(same.model.cache.values, plain.model.cache.values)

@@ -1,6 +1,6 @@
 """Settings that follow the step, and resume with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ from inrkit.training import (
     Sum,
     Wave,
     fit,
+    mean,
 )
-from inrkit.training.losses import at, passes
+from inrkit.training.losses import count, passes
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 GROWTH = Ramp((2, 6, 10), (0.1, 0.1, 0.5))
@@ -59,10 +60,10 @@ def test_the_horizon_grows_with_the_steps_of_a_fit():
 
     @dataclass(frozen=True)
     class Watched(Wave):
-        def draw(self):
-            step = super().draw()
-            seen.append((float(self.horizon), float(step.points[:, 0].max())))
-            return step
+        def sample(self, step):
+            points, at_rest = super().sample(step)
+            seen.append((float(self.horizon), float(points[:, 0].max())))
+            return points, at_rest
 
     loss = Watched(start, size=400, at_rest=8, horizon=0.0)
     fit(network(), Scheduled(loss, {"horizon": GROWTH}), steps=12, progress=False)
@@ -71,18 +72,18 @@ def test_the_horizon_grows_with_the_steps_of_a_fit():
     assert (latest <= horizons).all() and (latest > 0.95 * horizons).all()
 
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu])]
+CUDA = [pytest.param("cuda", c, marks=[pytest.mark.gpu, gpu]) for c in (False, True)]
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_every_step_has_its_own_setting_captured_or_not(device):
+@pytest.mark.parametrize("device, compiled", [("cpu", False), *CUDA])
+def test_every_step_has_its_own_setting_compiled_or_not(device, compiled):
     """A field of zeros misses a start of ones by the weight itself, which counts the steps."""
     model = network().to(device)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     loss = Wave(ones, size=16, at_rest=8, horizon=0.1, device=device)
     counting = Scheduled(loss, {"value_weight": Ramp((0, 9), (0.0, 9.0))})
-    found = fit(model, counting, steps=10, lr=0.0, progress=False)
+    found = fit(model, counting, steps=10, lr=0.0, compiled=compiled, progress=False)
     torch.testing.assert_close(found.losses, torch.arange(10.0), rtol=1e-5, atol=1e-6)
 
 
@@ -109,14 +110,21 @@ def test_another_ramp_is_another_fit(tmp_path):
 def test_a_setting_of_a_part_follows_the_step():
     part = Helmholtz(3.0, torch.zeros(1, 2), size=8, source_weight=1.0, near=2)
     loss = Scheduled(Pretraining(part, 1.0), {"equation.variance": Ramp((0, 4), (1.0, 3.0))})
-    later = at(loss, torch.tensor(1))
+    *batch, variance = loss.sample(torch.tensor(1))
+    later = loss.at([variance])
     assert later.equation.variance == 1.5 and later.slowness_weight == 1.0
-    assert part.variance == 1e-4 and len(later) == len(loss) == 8
+    assert part.variance == 1e-4 and count((*batch, variance)) == 8
+    model = SIREN(2, 3, width=8, hidden_layers=1)
+    found, expected = loss.error(model, *batch, variance), later.error(model, *batch)
+    assert all(torch.equal(found[name], expected[name]) for name in ("equation", "slowness"))
 
 
 def test_a_sum_hands_the_step_on():
-    data = Regression(torch.zeros(4, 3), torch.zeros(4, 1))
+    data, model = Regression(torch.zeros(4, 3), torch.zeros(4, 1)), network()
     both = Sum((data, growing()), (1.0, 2.0))
-    assert len(both) == 36 and passes(both) == 5
-    later = at(both, torch.tensor(8))
-    assert later.terms[0] is data and torch.allclose(later.terms[1].horizon, torch.tensor(0.3))
+    assert passes(both) == 5
+    torch.manual_seed(1)
+    found = mean(both, model, step=8)
+    torch.manual_seed(1)
+    later = mean(replace(growing().loss, horizon=0.3), model)
+    assert torch.allclose(found, mean(data, model) + 2 * later)

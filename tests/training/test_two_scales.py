@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from inrkit.signals import Samples
-from inrkit.training import TwoScales
+from inrkit.training import TwoScales, mean
+from inrkit.training.losses import cut
 
 
 def pools():
@@ -14,20 +15,21 @@ def pools():
 
 
 def test_half_of_the_points_weigh_less():
-    step = TwoScales(*pools(), 10, weight=0.25).draw()
-    assert len(step) == 10
+    loss = TwoScales(*pools(), 10, weight=0.25)
     # the identity is off by 2 at the coarse points and by 3 at the fine ones
-    assert step(torch.nn.Identity(), slice(0, 10)).item() == pytest.approx(5 * 0.25 * 4 + 5 * 9)
+    found = mean(loss, torch.nn.Identity())
+    assert found.item() == pytest.approx(5 * 0.25 * 4 + 5 * 9)
 
 
-def test_shares_add_up():
-    step = TwoScales(*pools(), 10).draw()
-    shares = [step(torch.nn.Identity(), rows).item() for rows in (slice(0, 3), slice(3, 10))]
-    assert sum(shares) == pytest.approx(step(torch.nn.Identity(), slice(0, 10)).item())
+def test_errors_at_slices_are_those_of_the_whole():
+    loss, model = TwoScales(*pools(), 10), torch.nn.Identity()
+    batch = loss.sample(torch.tensor(0))
+    parts = [loss.error(model, *cut(batch, rows)) for rows in (slice(0, 3), slice(3, 10))]
+    torch.testing.assert_close(torch.cat(parts), loss.error(model, *batch))
 
 
 def test_points_are_drawn_anew():
-    torch.manual_seed(0)
     many = Samples(torch.rand(1000, 3), torch.zeros(1000, 1))
     loss = TwoScales(many, many, 20)
-    assert not torch.equal(loss.draw().coords, loss.draw().coords)
+    first, second = (loss.sample(torch.tensor(0))[0] for _ in range(2))
+    assert not torch.equal(first, second)
