@@ -213,6 +213,8 @@ OPERATIONS = {
     "prod of axis 1": lambda z: z.prod(1, keepdim=True),
     "length of axis 1": lambda z: torch.linalg.vector_norm(z + 2, dim=1, keepdim=True),
     "cat of axis 1": lambda z: torch.cat([z, torch.sin(z)], 1),
+    "cat of axis 1, of equals": lambda z: torch.cat([torch.cos(z), torch.sin(z)], 1),
+    "cat of axis 0, of equals": lambda z: torch.cat([torch.cos(z), torch.sin(z)])[7:],
     "unsqueeze 1, 2": lambda z: (torch.sin(z).unsqueeze(2) * z.unsqueeze(1)).flatten(1),
     "squeeze 1": lambda z: torch.sin(z).unsqueeze(1).squeeze(1),
     "transpose 0, 1": lambda z: torch.sin(z).transpose(0, 1).swapaxes(1, 0),

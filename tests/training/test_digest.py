@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 from functools import partial
@@ -604,6 +605,70 @@ def test_own_files_that_changed_since_they_were_imported_are_not_taken_for_what_
     with pytest.raises(Unhashable, match="has changed since it was imported; restart"):
         digest(1)
     code.source.cache_clear()
+
+
+@pytest.mark.parametrize("layer", ["calculus", "solvers", "fields", "signals", "training"])
+def test_every_layer_that_a_fit_runs_through_counts(tmp_path, monkeypatch, layer):
+    from inrkit.training import code
+
+    before, source = digest(1), code.source
+    run(tmp_path)
+    monkeypatch.setattr(code, "source", lambda name: source(name) + "changed" * (name == layer))
+    assert digest(1) != before
+    run(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_layers_source_is_its_files_names_and_code(tmp_path, monkeypatch):
+    from inrkit.training import code
+
+    def of(number, name="a.py", text="x = 1"):
+        file = tmp_path / str(number) / "fields" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        monkeypatch.setattr(code, "PACKAGE", tmp_path / str(number))
+        monkeypatch.setattr(code, "LOADED", {file: file.stat().st_mtime_ns})
+        return code.source.__wrapped__("fields")
+
+    first = of(0)
+    assert of(1, text="# one\n\nx = 1  # here") == first
+    assert len({first, of(2, text="x = 2"), of(3, name="b.py")}) == 3
+
+
+def test_versions_of_what_is_not_followed_count(monkeypatch):
+    """Of packages their own; of the standard library, Python's."""
+    for place, name, values in (
+        (torch, "__version__", (torch, torch.nn.functional.relu, torch.nn.ReLU)),
+        (np, "__version__", (np, np.sin)),
+        (sys, "version", (os, os.path.join, partial)),
+    ):
+        before = [digest(value) for value in values]
+        monkeypatch.setattr(place, name, "0.1")
+        after = [digest(value) for value in values]
+        assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize("kind", ["default dtype", "autocast", "PyTorch"])
+def test_another_arithmetic_has_another_checkpoint(tmp_path, monkeypatch, kind):
+    for number in (1, 2):
+        network, loss = model(), Regression(*points())
+        with torch.autocast("cpu", enabled=kind == "autocast" and number == 2):
+            if kind == "default dtype" and number == 2:
+                monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)
+            if kind == "PyTorch" and number == 2:
+                monkeypatch.setattr(torch, "__version__", "0.1")
+            run(tmp_path, network, loss)
+        assert len(list(tmp_path.iterdir())) == number
+
+
+def test_a_checkpoint_that_is_taken_up_is_in_use(tmp_path):
+    """Its time of access is now, whether or not the file system keeps such times."""
+    run(tmp_path)
+    (file,) = tmp_path.iterdir()
+    now = time.time()
+    os.utime(file, (now - 5000, now - 9000))  # read since it was written: reading tells no more
+    run(tmp_path)
+    assert file.stat().st_atime > now - 1000 and file.stat().st_mtime < now - 8000
 
 
 def test_a_reload_is_seen(monkeypatch):
