@@ -1,4 +1,7 @@
-"""Jets against nested autograd in float64, closed forms, and laws."""
+"""Jets against nested autograd in float64, closed forms, and laws.
+
+A wrong rule would otherwise go unnoticed, since the guard computes by nested autograd in its place.
+"""
 
 import math
 from functools import partial
@@ -43,6 +46,8 @@ from inrkit.fields import (
     sqrt_relu,
     stack,
 )
+
+pytestmark = pytest.mark.filterwarnings("error:.*falling back to nested autograd")
 
 ACTIVATIONS = {
     "relu": torch.relu,

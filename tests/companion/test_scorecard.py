@@ -37,6 +37,7 @@ CLAIMS = [
     {"id": "t-13", "setting": "SIREN", "value": 3, **LONE, "metric": "rank", "same_as": "t-1"},
     {"id": "t-14", "setting": "GELU", "value": 7, **LONE, "metric": "time", "unit": "s"},
     {"id": "t-15", "setting": "ReLU", "value": 9, **LONE, "metric": "time", "unit": "s"},
+    {"id": "t-18", "setting": "SIREN", "value": 30, **PSNR, "source": "text", "reading": "highest"},
     {"id": "t-16", "setting": "SIREN", "value": 2, **LOSS, "metric": "rank"},
     {"id": "t-17", "setting": "SPDER", "value": 1, **LOSS, "metric": "rank"},
 ]  # fmt: skip
@@ -204,6 +205,9 @@ def test_what_is_claimed_to_be_equal_has_no_order():
         ("t-1", {"reading": None}, True),
         ("t-1", {"reading": "lowest"}, False),
         ("t-2", {"reading": "lowest"}, True),  # any
+        ("t-18", {}, False),
+        ("t-18", {"reading": None}, False),
+        ("t-18", {"reading": "highest"}, True),
     ],
 )
 def test_a_reading_is_answered_by_itself_alone(id, settings, answers):
@@ -269,16 +273,19 @@ def test_a_statement_stands_beside_its_answer_evidence_and_reason():
         paths.STATEMENTS,
         [{"id": "t-S1", **shared, "notebook": "t/b; t/a", "rule": rule, "doubt": "untuned"},
          {"id": "t-S2", **shared, "notebook": "t/a", "rule": rule, "least": 6},
-         {"id": "t-S3", **shared, "notebook": "t/b", "rule": rule}],
+         {"id": "t-S3", **shared, "notebook": "t/b", "rule": rule},
+         {"id": "t-S4", **shared, "notebook": "t/c", "rule": rule}],
         columns,
     )  # fmt: skip
     parts = rows("t-1", SIREN[:5]), rows("t-2", SIREN[:5] + 10, "SPDER")
-    table = scorecard.stated({"t/a": record(*parts)}).set_index("id")
-    assert list(table["answer"]) == ["undecided", "undecided", "not measured"]
-    assert list(table["reason"]) == ["untuned", "", ""]
+    four = rows("t-1", SIREN[:4]), rows("t-2", SIREN[:4] + 10, "SPDER")  # 5, where none is said
+    measures = {"t/a": record(*parts), "t/c": record(*four, id="t/c")}
+    table = scorecard.stated(measures).set_index("id")
+    assert list(table["answer"]) == ["undecided", "undecided", "not measured", "undecided"]
+    assert list(table["reason"]) == ["untuned", "", "", ""]
     first, second = table["evidence"]["t-S1"].split("; ")
     assert "SIREN" in first and "(asked: > 3)" in first
     assert "SPDER" in second and "(asked: > 4)" in second
-    assert list(table["notebook"]) == ["t/b; t/a", "t/a", "t/b"]
+    assert list(table["notebook"]) == ["t/b; t/a", "t/a", "t/b", "t/c"]
     row = table.loc["t-S1"]
     assert list(row[list(shared)]) == list(shared.values())
