@@ -153,7 +153,9 @@ def test_the_seconds_of_all_parts_count(tmp_path, stop_after, monkeypatch):
     settings = {"steps": 9, "checkpoint": tmp_path / "fit.pt", "progress": False}
     settings |= {"checkpoint_seconds": 0}
     stop_after(4)
-    monkeypatch.setenv("INRKIT_ORIGIN", json.dumps({"commit": "a", "clean": True, "versions": {}}))
+    monkeypatch.setenv(
+        "INRKIT_ORIGIN", json.dumps({"commit": "a", "clean": True, "versions": {"a": "1"}})
+    )
     with pytest.raises(KeyboardInterrupt):
         fit(model(), problem(), **settings)
     (written,) = tmp_path.iterdir()
@@ -161,14 +163,16 @@ def test_the_seconds_of_all_parts_count(tmp_path, stop_after, monkeypatch):
     assert 0 < state["parts"][0]["seconds"] < 100
     state["parts"][0]["seconds"] = 1000.0
     torch.save(state, written)
-    monkeypatch.setenv("INRKIT_ORIGIN", json.dumps({"commit": "b", "clean": False, "versions": {}}))
+    monkeypatch.setenv(
+        "INRKIT_ORIGIN", json.dumps({"commit": "b", "clean": False, "versions": {"a": "2"}})
+    )
     second = fit(model(), problem(), **settings)
     assert 1000 < second.seconds < 1100
     for seconds_here in (second.seconds - 1000, 0):
         (entry,) = [entry for entry in journal.fits() if entry["steps"] == 9]
         assert entry["seconds"] == pytest.approx(second.seconds, abs=0.01)
         assert entry["seconds_here"] == pytest.approx(seconds_here, abs=0.01)
-        told = {"name": "fit", "steps": 9, "commit": "a, b", "clean": False, "versions": {}}
+        told = {"name": "fit", "steps": 9, "commit": "a, b", "clean": False, "versions": {"a": "2"}}
         assert entry | told == entry
         monkeypatch.delenv("INRKIT_ORIGIN", raising=False)
         assert fit(model(), problem(), **settings).seconds == second.seconds  # taken up
