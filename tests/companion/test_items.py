@@ -41,6 +41,14 @@ def test_pairs_are_of_the_same_item_and_seed():
     assert items.paired(first, rows(("z", 0, 1.0))).n == 0
 
 
+def test_seeds_of_an_item_are_paired_each_with_its_own():
+    first = rows(("a", 0, 5.0), ("a", 1, 50.0), ("b", 0, 7.0), ("b", 2, 9.0))
+    second = rows(("a", 1, 1.0), ("a", 0, 3.0), ("b", 0, 1.0), ("b", 1, 90.0), model="ReLU")
+    assert items.paired(first, second) == interval([(2 + 49) / 2, 6])
+    of_one = items.paired(first[:2], second[:2])
+    assert of_one == interval([2, 49])
+
+
 def test_pairs_of_losses_are_in_decades_within_an_item():
     first = rows(("a", 0, 1e-2), ("a", 1, 1e-4), ("b", 0, 1e-3), ("b", 1, 1e-3))
     second = rows(("a", 0, 1e-1), ("a", 1, 1e-1), ("b", 0, 1e-1), ("b", 1, 1e-1))
@@ -49,13 +57,18 @@ def test_pairs_of_losses_are_in_decades_within_an_item():
 
 
 def test_each_quantity_is_summarized_alone():
-    kinds = [("A", 1, "x"), ("A", 1, "y"), ("A", 2, "x"), ("B", None, "x")]
+    kinds = [
+        ("", "A", 1, "psnr", "x", "dB"), ("", "A", 1, "psnr", "y", "dB"),
+        ("", "A", 2, "psnr", "x", "dB"), ("", "B", None, "psnr", "x", "dB"),
+        ("t-1", "A", 1, "psnr", "x", "dB"), ("", "A", 1, "psnr", "x", "%"),
+        ("", "A", 1, "ssim", "x", "dB"),
+    ]  # fmt: skip
     table = items.table([
-        {"claim": "", "model": m, "step": s, "metric": "psnr", "item": i, "seed": 0,
-         "value": float(v), "unit": "dB"}
-        for v, (m, s, i) in enumerate(kinds)
+        {"claim": c, "model": m, "step": s, "metric": k, "item": i, "seed": 0,
+         "value": float(v), "unit": u}
+        for v, (c, m, s, k, i, u) in enumerate(kinds)
     ])  # fmt: skip
     short = items.summarized(table)
-    assert list(short["n"]) == [2, 1, 1]
-    assert list(short["mean"]) == [0.5, 2.0, 3.0]
+    assert list(short["n"]) == [2, 1, 1, 1, 1, 1]
+    assert list(short["mean"]) == [0.5, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert (short["low"][0], short["high"][0]) == (interval([0, 1]).low, interval([0, 1]).high)

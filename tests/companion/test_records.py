@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import shutil
+import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -156,6 +158,48 @@ def test_circumstances(record):
     assert run["seconds"] >= 0 and run["start"].endswith("+00:00")
 
 
+def test_data_is_noted_once_each_with_the_sum_that_is_known(record):
+    signal = SimpleNamespace(name="mine", sha256="ab")
+    for _ in range(2):
+        record.used(signal)
+    record.used(signal, sha256="cd")  # of what was made of it
+    record.used("camera", sha256="ef")
+    record.used("nobody's", n=3)  # no fewer in all than were used
+    assert record.data == [
+        {"name": "mine", "sha256": "ab", "n": 1, "of": 1},
+        {"name": "mine", "sha256": "cd", "n": 1, "of": 1},
+        {"name": "camera", "sha256": "ef", "n": 1, "of": 1},
+        {"name": "nobody's", "sha256": None, "n": 3, "of": 3},
+    ]
+    assert record.so_far().run["data"] == record.data and not record.so_far().partial
+    record.used("nobody's", n=3, of=4)
+    assert record.so_far().partial
+
+
+def test_a_run_that_goes_on_counts_from_its_start(tmp_path, monkeypatch):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/of_before.svg").touch()
+    started = time.time() - 50
+    context = {"started": started, "spent": 1000.0, "attempts": 3, "fingerprint": "abc"}
+    record = under_runner(tmp_path, monkeypatch, overrides={"steps": 3}, **context)
+    record.add("psnr", 1.0)
+    record.save(training_seconds=12.5)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert 1050 <= run["seconds"] < 1150 and run["training_seconds"] == 12.5
+    assert datetime.fromisoformat(run["start"]).timestamp() == int(started)
+    found = [run[name] for name in ("id", "profile", "overrides", "attempts", "fingerprint")]
+    assert found == ["spder/test", "paper", {"steps": 3}, 3, "abc"]
+    assert run["metrics"] == ["psnr"] and not list((tmp_path / "figures").iterdir())
+
+
+def test_the_cell_of_a_number_is_the_first_that_records_it(record, monkeypatch):
+    for count, settings in enumerate([{}, {"step": 2}, {"claim": "spder-034"}], start=4):
+        monkeypatch.setattr(records, "get_ipython", lambda n=count: SimpleNamespace(
+            execution_count=n))  # fmt: skip
+        record.add("psnr", 1.0, **settings)
+    assert record.cells == {"psnr": 4, "spder-034": 6}
+
+
 def notebook(folder, monkeypatch, paper="", **about):
     """A notebook spder/test with parameters, in place of the project's."""
     cell = new_code_cell("steps = 3\nn_items = 1\nchunk = 8", metadata={"tags": ["parameters"]})
@@ -214,6 +258,31 @@ def test_verdicts_of_this_notebook(tmp_path, monkeypatch):
     assert list(table["scale"]) == ["subset", "subset"] and list(table["n"]) == [5, 5]
     assert list(table["size"]) == ["agrees", "worse"]
     assert list(table["order"]) == ["reversed", "reversed"]  # the paper has SPDER far above SIREN
+    assert list(table["ours"]) == ["36.08 ± 0.084 dB", "10 ± 0 dB"]
+    assert list(table["claim"]) == ["spder-034", "spder-036"]
+    record.add("psnr", 1.0, model="of no claim")
+    assert len(record.verdicts().data) == 2
+
+
+def test_verdicts_know_the_parameters_of_the_run(tmp_path, monkeypatch):
+    notebook(tmp_path, monkeypatch)
+    parameters = {"steps": 2, "n_items": 5, "chunk": 8}
+    record = under_runner(tmp_path, monkeypatch, parameters=parameters)
+    record.add("psnr", 36.0, reading="last", claim="spder-034", model="SIREN")
+    assert list(record.verdicts().data.loc[0, ["scale", "size", "order"]]) == ["reduced", "—", "—"]
+
+
+def test_a_record_that_reads_others_measures_nothing(tmp_path, monkeypatch):
+    for number, about in enumerate([{}, {"reads": "records"}]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        notebook(folder, monkeypatch, **about)
+        record = under_runner(folder, monkeypatch, parameters={"steps": 3})
+        record.add("psnr", 1.0)
+        record.save()
+        found = measured.read("spder/test", folder)
+        assert found.measures == (not about) and list(found.table["value"]) == [1.0]
+        assert [d.what for d in found.deviations] == ["chunk"]  # steps is as declared
 
 
 def test_a_record_names_its_fits_and_the_files_that_were_read(record, tmp_path):

@@ -38,6 +38,11 @@ TABLE = items.table([
     *rows("FINER", "diagonal", [3.0, 3.1, 3.0, 3.2, 3.1], k=1),
     *rows("FINER", "diagonal", [7.0, 7.1, 7.0, 7.2, 7.1], k=5),
     *rows("FINER", "diagonal", [30.0, 31, 30, 32, 31], k=10),
+    *rows("FINER", "valley", [3.0, 3.1, 3.0, 3.2, 3.1], k=1),
+    *rows("FINER", "valley", [9.0, 9.1, 9.0, 9.2, 9.1], k=5),
+    *rows("FINER", "valley", [5.0, 5.2, 5.0, 5.1, 5.0], k=10),
+    *rows("Gauss", "valley", [0.0, 0.1, 0.0, 0.2, 0.1], k=1),
+    *rows("ReLU", "valley", [4.0, 4.1, 4.2, 4.0, 4.0], k=1),
 ])  # fmt: skip
 RUN = {"data": []}
 FULL = Measured("spder/a", TABLE, RUN, ())
@@ -77,16 +82,34 @@ def decided(rule, record=FULL, **changes):
         ('every("mse", "SPDER", "SIREN", lower=True) > 0', "holds"),
         ('fraction("exact share", "SPDER", above=0.99) > 0.2', "holds"),
         ('fraction("exact share", "SPDER", above=0.99) > 0.5', "undecided"),
+        ('fraction("exact share", "SPDER", above=1) > 0.2', "holds"),  # ends are within
+        ('fraction("exact share", "SPDER", below=0.2) < 0.7', "holds"),
+        ('fraction("exact share", "SPDER", above=0.2, below=1) > 0.5', "holds"),
         ('rise("diagonal", "FINER", over="k") > 0', "holds"),
         ('rise("psnr", "SIREN", over="step") > 10', "fails"),
         ('rise("psnr", "SIREN", over="revisit") > 10', "not measured"),
         ('highest("psnr", step=500) < 50', "holds"),
         ('lowest("psnr", step=500) > 50', "fails"),
+        ('highest("exact share", "SPDER") <= 1', "holds"),
+        ('highest("exact share", "SPDER") < 1', "fails"),
+        ('lowest("exact share", "SPDER") >= 0.2', "holds"),
+        ('lowest("exact share", "SPDER") > 0.2', "fails"),
+        ('0.2 <= lowest("exact share", "SPDER") <= 0.2', "holds"),
+        ('1 >= highest("exact share", "SPDER") >= 1', "holds"),
+        ('1 > highest("exact share", "SPDER")', "fails"),
+        ('0.2 < lowest("exact share", "SPDER")', "fails"),
+        ('rise("valley", "FINER", over="k") > -3', "fails"),  # the smallest, be it the last
+        ('rise("valley", "FINER", over="k") < -3', "holds"),
+        ('lead("valley", "FINER", k=1) > 1', "fails"),  # the best of the others, be it the last
+        ('lead("valley", "FINER", k=1, lower=True) < -2', "holds"),
         ('value("ssim", "SPDER") > 0', "not measured"),
         ('value("psnr", "tanh") > 0', "not measured"),
         ('value("psnr", "SIREN", step=7) > 0', "not measured"),
         ('value("psnr", "SIREN", width=7) > 0', "not measured"),
         ('value("psnr", "ReLU", at="spder/b") < 99', "not measured"),
+        ('value("psnr", "SIREN", step=500.0) > 1', "holds"),  # numbers are compared as numbers
+        ('value("diagonal", "FINER", k=1.0) < 4', "holds"),
+        ('value("psnr", "SIREN", step="500") > 1', "holds"),
         ("", "not measured"),
     ],
 )
@@ -102,11 +125,56 @@ def test_the_interval_is_the_paired_one():
     assert f"[{over[0]:.3g}, {over[1]:.3g}], n = 5" in said and "(asked: > 5)" in said
 
 
+def test_a_share_has_wilsons_interval():
+    """Wilson 1927, Eq. 7, of 4 out of 5."""
+    z, p, n = stats.norm.ppf(0.975), 0.8, 5
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = ((p + z**2 / (2 * n)) / (1 + z**2 / n) + sign * half for sign in (-1, 1))
+    (said,) = decided('fraction("exact share", "SPDER", above=0.99) > 0').evidence
+    assert said.endswith(f": 0.8 [{low:.3g}, {high:.3g}], n = 5 (asked: > 0)")
+
+
+def test_the_first_record_of_the_statements_order_that_has_a_quantity_gives_it():
+    parts = {
+        "spder/b": rows("SIREN", "psnr", SIREN + 100),
+        "spder/a": rows("SIREN", "psnr", SIREN),
+        "spder/c": rows("SIREN", "mse", SIREN),
+    }
+    records = {id: Measured(id, items.table(part), RUN, ()) for id, part in parts.items()}
+    for notebook, at, answer in (
+        ("spder/a; spder/b", "", "fails"),
+        ("spder/b; spder/a", "", "holds"),
+        ("spder/c; spder/b", "", "holds"),
+        ("spder/a; spder/b", ', at="spder/b"', "holds"),
+        ("spder/c", "", "not measured"),
+    ):
+        rule = f'value("psnr", "SIREN"{at}) > 100'
+        statement = dataclasses.replace(BASE, rule=rule, notebook=notebook)
+        assert decide(statement, records).answer == answer
+
+
+def test_an_interval_of_one_value_decides_nothing():
+    one = Measured("spder/a", items.table(rows("SIREN", "psnr", [31.0], names=["a"])), RUN, ())
+    assert decided('value("psnr", "SIREN") > 1', one, least=1).answer == "undecided"
+    assert decided('value("psnr", "SIREN") < 1', one, least=1).answer == "undecided"
+    assert decided('highest("psnr", "SIREN") > 1', one, least=1).answer == "holds"  # no mean
+
+
+def test_rows_that_answer_a_claim_are_of_the_same_quantity():
+    table = items.table(rows("SIREN", "psnr", SIREN))
+    table.loc[:2, "claim"] = "spder-034"
+    found = decided('value("psnr", "SIREN") > 20', Measured("spder/a", table, RUN, ()))
+    assert found.answer == "holds" and "n = 5" in found.evidence[0]
+
+
 def test_too_few_items_decide_nothing():
     rule = 'highest("error") < 1e-10'
     assert decided(rule).answer == "undecided"
     assert decided(rule, least=2).answer == "holds"
     assert decided('value("psnr", "ReLU") < 99', least=6).answer == "undecided"
+    pooled = 'highest("psnr", step=500) < 99'  # models and settings are no items
+    assert decided(pooled, least=5).answer == "holds"
+    assert decided(pooled, least=6).answer == "undecided"
 
 
 def test_reduced_settings_support_and_do_not_refute():
@@ -116,6 +184,14 @@ def test_reduced_settings_support_and_do_not_refute():
     against = decided('gap("psnr", "SPDER", "SIREN", step=500) < 5', REDUCED)
     assert against.answer == "undecided" and "reduced" in against.reason
     assert decided('value("psnr", "ReLU") > 99', REDUCED).answer == "fails"  # not touched
+    for rule in (
+        'highest("psnr", step=500) > 99',  # one of its models is touched, whichever
+        'value("psnr", "SPDER", step=500) > 99 and value("psnr", "ReLU") > 99',
+        'value("psnr", "ReLU") > 99 and value("psnr", "SPDER", step=500) > 99',
+    ):
+        assert decided(rule, REDUCED).answer == "undecided"
+    doubted = decided('value("psnr", "SPDER", step=500) > 9', REDUCED, doubt="untuned")
+    assert (doubted.answer, doubted.reason) == ("undecided", "untuned")
 
 
 @pytest.mark.parametrize(

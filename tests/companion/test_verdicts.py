@@ -24,6 +24,7 @@ def like(**changes):
 SPREAD = like(spread=3.0, spread_of=ITEMS)
 STEPS = Deviation("steps", 500, 100)
 STAND_IN = Deviation("program", "theirs", "ours", models=("Hash grid",))
+OF_TWO = Deviation("weights", "theirs", "ours", models=("Hash grid", "SIREN"))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,9 @@ STAND_IN = Deviation("program", "theirs", "ours", models=("Hash grid",))
         ((STAND_IN,), "SPDER - Hash grid", 10, 10, False, "reduced"),
         ((STAND_IN,), "Hash grid / SIREN", 10, 10, False, "reduced"),
         ((STAND_IN,), "Hash grid, fine", 10, 10, False, "full"),
+        ((OF_TWO,), "SIREN", 10, 10, False, "reduced"),
+        ((OF_TWO,), "SPDER", 10, 10, False, "full"),
+        ((OF_TWO, STAND_IN), "SIREN", 10, 10, False, "reduced"),
     ],
 )
 def test_scale(deviations, model, n, items, partial, expected):
@@ -54,9 +58,12 @@ def test_with_a_spread_the_prediction_interval_is_accepted(claim, n):
     assert accepted(claim, n) == pytest.approx((40 - half, 40 + half))
 
 
-def test_where_the_number_of_items_is_not_stated_the_mean_is_taken_as_exact():
+@pytest.mark.parametrize("items", [None, 1])
+def test_where_the_number_of_items_is_not_stated_the_mean_is_taken_as_exact(items):
+    """As where a single item is stated, of which the spread cannot be."""
     half = stats.norm.ppf(0.975) * 3 / np.sqrt(5)
-    assert accepted(like(spread=3.0, items=None), 5) == pytest.approx((40 - half, 40 + half))
+    claim = like(spread=3.0, spread_of=ITEMS, items=items)
+    assert accepted(claim, 5) == pytest.approx((40 - half, 40 + half))
 
 
 @pytest.mark.parametrize("where", ["full", "subset"])
@@ -64,13 +71,15 @@ def test_where_the_number_of_items_is_not_stated_the_mean_is_taken_as_exact():
     ("claim", "mean", "expected"),
     [
         (LONE, 41.9, "agrees"),  # 5% of 40 is 2
+        (LONE, 42.0, "agrees"),  # ends are within
+        (LONE, 38.0, "agrees"),
         (LONE, 42.1, "differs"),
         (like(better="higher"), 42.1, "better"),  # better is not agreement
         (like(better="higher"), 37.9, "worse"),
         (like(better="lower"), 42.1, "worse"),
         (like(better="lower"), 37.9, "better"),
-        (like(value=0.0), 1e-7, "agrees"),  # rounding
-        (like(value=0.0), 1e-3, "differs"),
+        (like(value=0.0), 9e-7, "agrees"),  # rounding
+        (like(value=0.0), 2e-6, "differs"),
         (SPREAD, 43.0, "agrees"),  # 2.262 * 3 * sqrt(1/10 + 1/10) = 3.03
         (SPREAD, 43.1, "differs"),
         (SPREAD, 36.9, "differs"),
@@ -118,6 +127,8 @@ def gap(*values):
         (1.0, gap(-1, -2, -3, -2, -1), "reversed"),
         (1.0, gap(-3, 4, -1, 2, 1), "undecided"),
         (-1.0, gap(-3, 4, -1, 2, 1), "undecided"),
+        (1.0, gap(0, 0, 0, 0, 0), "undecided"),  # 0 is on neither side
+        (-1.0, gap(0, 0, 0, 0, 0), "undecided"),
         (1.0, gap(9, 9.1, 9, 9.1), "undecided"),  # four pairs
         (1.0, gap(5), "undecided"),
         (1.0, Interval(np.nan, np.nan, np.nan, np.nan, 0), "undecided"),

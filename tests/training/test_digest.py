@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 from functools import partial
@@ -166,6 +167,8 @@ KINDS = {
     "shared memory": (
         "x = [nn.Parameter(A.clone()), nn.Parameter(A.clone())]", "nn.Parameter(A.clone())]",
         "nn.Parameter(A.clone())]\nx[1].data = x[0].data"),
+    "which part of a memory": ("m = torch.zeros(4)\nx = [m[:2], m[2:]]", "m[2:]", "m[:2]"),
+    "every how many of a memory": ("m = torch.zeros(4)\nx = [m, m[:2]]", "[:2]", "[::2]"),
     "a model or its copy": (
         "import copy\nm = SIREN(2, 1, width=4)\nx = [m, lambda u: m(u)]\nm2 = copy.deepcopy(m)",
         "m(u)", "m2(u)"),
@@ -242,6 +245,7 @@ KINDS = {
     "an ordered dict": ("x = collections.OrderedDict(a=1)", "1", "2"),
     "a named tuple": ("N = collections.namedtuple('N', 'a')\nx = N(1)", "(1)", "(2)"),
     "a list that holds itself": ("x = [1]\nx.append(x)", "[1]", "[2]"),
+    "which list a list holds": ("x = [1, []]\nx[1].append(x)", "(x)", "(x[1])"),
 }  # fmt: skip
 
 # What does not change the result: before, after.
@@ -608,6 +612,72 @@ def test_own_files_that_changed_since_they_were_imported_are_not_taken_for_what_
     with pytest.raises(Unhashable, match="has changed since it was imported; restart"):
         digest(1)
     code.source.cache_clear()
+
+
+@pytest.mark.parametrize("layer", ["calculus", "solvers", "fields", "signals", "training"])
+def test_every_layer_that_a_fit_runs_through_counts(tmp_path, monkeypatch, layer):
+    from inrkit.training import code
+
+    before, source = digest(1), code.source
+    run(tmp_path)
+    monkeypatch.setattr(code, "source", lambda name: source(name) + "changed" * (name == layer))
+    assert digest(1) != before
+    run(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_layers_source_is_its_files_names_and_code(tmp_path, monkeypatch):
+    from inrkit.training import code
+
+    def of(number, name="a.py", text="x = 1"):
+        file = tmp_path / str(number) / "fields" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        monkeypatch.setattr(code, "PACKAGE", tmp_path / str(number))
+        monkeypatch.setattr(code, "LOADED", {file: file.stat().st_mtime_ns})
+        return code.source.__wrapped__("fields")
+
+    first = of(0)
+    assert of(1, text="# one\n\nx = 1  # here") == first
+    assert len({first, of(2, text="x = 2"), of(3, name="b.py")}) == 3
+
+
+def test_versions_of_what_is_not_followed_count(monkeypatch):
+    """Of packages their own; of the standard library, Python's."""
+    for place, name, values in (
+        (torch, "__version__", (torch, torch.nn.functional.relu, torch.nn.ReLU)),
+        (np, "__version__", (np, np.sin)),
+        (sys, "version", (os, os.path.join, partial)),
+    ):
+        before = [digest(value) for value in values]
+        monkeypatch.setattr(place, name, "0.1")
+        after = [digest(value) for value in values]
+        assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize("kind", ["default dtype", "autocast", "PyTorch"])
+def test_another_arithmetic_has_another_checkpoint(tmp_path, monkeypatch, kind):
+    for number in (1, 2):
+        network, loss = model(), Regression(*points())
+        with torch.autocast("cpu", enabled=kind == "autocast" and number == 2):
+            if kind == "default dtype" and number == 2:
+                monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)
+            if kind == "PyTorch" and number == 2:
+                monkeypatch.setattr(torch, "__version__", "0.1")
+            run(tmp_path, network, loss)
+        assert len(list(tmp_path.iterdir())) == number
+
+
+def test_a_checkpoint_that_is_taken_up_is_in_use(tmp_path, monkeypatch):
+    """It is told so, since not every file system notes that a file is read."""
+    run(tmp_path)
+    (file,) = tmp_path.iterdir()
+    before, told = file.stat().st_mtime_ns, []
+    monkeypatch.setattr(os, "utime", lambda path, ns: told.append((path, *ns)))
+    begin = time.time_ns()
+    run(tmp_path)
+    ((path, used, written),) = told
+    assert (path, written) == (file, before) and begin <= used <= time.time_ns()
 
 
 def test_a_reload_is_seen(monkeypatch):

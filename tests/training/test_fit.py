@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -205,7 +206,9 @@ def test_the_seconds_of_all_parts_count(tmp_path, stop_after, monkeypatch):
     settings = {"steps": 9, "checkpoint": tmp_path / "fit.pt", "progress": False}
     settings |= {"checkpoint_seconds": 0}
     stop_after(4)
-    monkeypatch.setenv("INRKIT_ORIGIN", json.dumps({"commit": "a", "clean": True, "versions": {}}))
+    monkeypatch.setenv(
+        "INRKIT_ORIGIN", json.dumps({"commit": "a", "clean": True, "versions": {"a": "1"}})
+    )
     with pytest.raises(KeyboardInterrupt):
         fit(model(), problem(), **settings)
     (written,) = tmp_path.iterdir()
@@ -213,17 +216,26 @@ def test_the_seconds_of_all_parts_count(tmp_path, stop_after, monkeypatch):
     assert 0 < state["parts"][0]["seconds"] < 100
     state["parts"][0]["seconds"] = 1000.0
     torch.save(state, written)
-    monkeypatch.setenv("INRKIT_ORIGIN", json.dumps({"commit": "b", "clean": False, "versions": {}}))
+    monkeypatch.setenv(
+        "INRKIT_ORIGIN", json.dumps({"commit": "b", "clean": False, "versions": {"a": "2"}})
+    )
     second = fit(model(), problem(), **settings)
     assert 1000 < second.seconds < 1100
     for seconds_here in (second.seconds - 1000, 0):
         (entry,) = [entry for entry in journal.fits() if entry["steps"] == 9]
         assert entry["seconds"] == pytest.approx(second.seconds, abs=0.01)
         assert entry["seconds_here"] == pytest.approx(seconds_here, abs=0.01)
-        told = {"name": "fit", "steps": 9, "commit": "a, b", "clean": False, "versions": {}}
+        told = {"name": "fit", "steps": 9, "commit": "a, b", "clean": False, "versions": {"a": "2"}}
         assert entry | told == entry
         monkeypatch.delenv("INRKIT_ORIGIN", raising=False)
         assert fit(model(), problem(), **settings).seconds == second.seconds  # taken up
+
+
+def test_seconds_are_counted_once_however_often_they_are_saved(tmp_path):
+    settings = {"steps": 30, "checkpoint": tmp_path / "fit.pt", "progress": False}
+    begin = time.perf_counter()
+    found = fit(model(), problem(), checkpoint_seconds=0, **settings)
+    assert 0 < found.seconds < time.perf_counter() - begin
 
 
 def test_a_fit_of_which_nobody_told_the_origin(monkeypatch):
@@ -297,6 +309,24 @@ def test_chunks_follow_the_width_and_the_number_of_signals():
     wide, narrow = SIREN(2, 1, width=512), SIREN(2, 1, width=64)
     assert chunk_rows(wide) < chunk_rows(narrow)
     assert chunk_rows(stack([narrow] * 16)) < chunk_rows(narrow)
+
+
+def test_chunks_are_smaller_for_a_loss_with_derivatives_and_leave_no_small_rest():
+    asked = []
+
+    class Several(Regression):
+        def __call__(self, network, rows):
+            asked.append(rows)
+            return super().__call__(network, rows)
+
+    loss = problem()
+    for passes, sizes in ((1, [200]), (10**9, [67, 67, 66])):  # 64 points at least
+        several = Several(loss.coords, loss.values)
+        object.__setattr__(several, "passes", passes)
+        fit(model(), several, steps=1, progress=False)
+        assert asked[0] == slice(0, 1)  # one point beforehand
+        assert [rows.stop - rows.start for rows in asked[1:]] == sizes
+        asked.clear()
 
 
 def test_the_stepper_takes_the_steps_of_fit():

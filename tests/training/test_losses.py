@@ -253,7 +253,8 @@ def test_clipping_is_by_signal():
     assert not torch.allclose(train(network(0), target[0], None), alone[0])
 
 
-def test_clipping_is_pytorchs():
+@pytest.mark.parametrize("limit", [0.3, 1e6])
+def test_clipping_is_pytorchs_and_lengthens_nothing(limit):
     from torch.nn.utils import clip_grad_norm_
 
     from inrkit.training.fit import _clip
@@ -261,8 +262,8 @@ def test_clipping_is_pytorchs():
     models = [network(3), network(3)]
     for model in models:
         model(points()).square().sum().backward()
-    clip_grad_norm_(models[0].parameters(), 0.3)
-    _clip(list(models[1].parameters()), 0.3, signals=0)
+    clip_grad_norm_(models[0].parameters(), limit)
+    _clip(list(models[1].parameters()), limit, signals=0)
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad)
 
