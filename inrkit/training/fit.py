@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.fields.arithmetic import check_precision, computing
+from inrkit.signals import given
 from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
 from inrkit.training.losses import Loss, at, drawn, passes
@@ -117,13 +118,22 @@ def fit(
         name: what the progress bar calls this fit.
 
     Raises:
-        ValueError: "lowest" is asked of a stack.
+        ValueError: a setting is none; "lowest" is asked of a stack; gradients are to be clipped by
+            signal, where parameters have no axes of signals.
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
         ValueError: a checkpoint is asked for, and the schedule depends on more than the step.
     """
+    steps = 0 if steps == 0 else given.whole("steps", steps, "optimizer steps")
+    chunk = None if chunk is None else given.whole("chunk", chunk, "points")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is the largest norm of a gradient, above 0, got {clip}")
+    wanted = {snapshots} if isinstance(snapshots, str) else set(snapshots)
+    if bad := [at for at in wanted - {LOWEST} if isinstance(at, str) or at < 0 or at != int(at)]:
+        raise ValueError(f"snapshots are numbers of steps, or {LOWEST!r}, got {bad[0]!r}")
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     how = (chunk, path, precision)
-    run = _Run(model, loss, steps, lr, optimizer, schedule, clip, set(snapshots), how, checkpoint)
+    run = _Run(model, loss, steps, lr, optimizer, schedule, clip, wanted, how, checkpoint)
     first = run.step
     bar = Progress(name, steps, run.step, progress)
     begin = saved = time.perf_counter()
@@ -171,6 +181,8 @@ class _Run:
         if self.device.type == "cpu":
             _keep_freed_memory()
         points, adam = len(loss), optimizer in (torch.optim.Adam, torch.optim.AdamW)
+        if points == 0:
+            raise ValueError("there is nothing to fit: the loss has no points")
         path = choose(path, model, self.device, points * steps, adam, passes(loss))
         self.arithmetic = arithmetic(path, precision)
         for parameter in self.parameters:
@@ -188,6 +200,12 @@ class _Run:
             self.take_up(state)
         if LOWEST in wanted and self.losses.ndim > 1:
             raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
+        axes = self.losses.shape[1:]
+        if clip is not None and any(p.shape[: len(axes)] != axes for p in self.parameters):
+            raise ValueError(
+                f"clip shortens gradients by signal, and there are {tuple(axes)}, but not all "
+                "parameters have these axes first: fit a stack, or one signal"
+            )
 
     def _no_losses(self, steps: int) -> Tensor:
         """Zeros for every step; one point tells the number of signals and the precision."""
@@ -347,7 +365,7 @@ def _even_chunks(model: nn.Module, loss: Loss, device: torch.device) -> int:
 def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
     """Shorten each signal's gradient to ``limit``; the first axes of parameters are signals."""
     used = [p for p in parameters if p.grad is not None]
-    squares = sum(p.grad.square().flatten(signals).sum(-1) for p in used)
+    squares = sum(p.grad.abs().square().flatten(signals).sum(-1) for p in used)
     factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1)
     for p in used:
         p.grad.mul_(factor.reshape(*factor.shape, *[1] * (p.ndim - signals)))
@@ -359,7 +377,8 @@ def _optimizer(optimizer, parameters, lr: float, captured: bool) -> torch.optim.
     if captured:  # a graph reads the rate from where it lay when it was captured
         rate = torch.tensor(lr, device=parameters[0].device)
         return optimizer(parameters, lr=rate, fused=True, capturable=True)
-    return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
+    plain = all(p.is_floating_point() for p in parameters)  # no complex numbers
+    return optimizer(parameters, lr=lr, fused=plain)  # one kernel instead of a dozen a parameter
 
 
 def _asks_again(optimizer: torch.optim.Optimizer) -> bool:
