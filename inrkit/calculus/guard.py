@@ -4,19 +4,23 @@ A field gives one tensor ``(*signals, n, c)`` and treats each point on its own. 
 jets are compared with autograd; a field whose jets disagree goes by autograd from then on.
 """
 
+import sys
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import FunctionType, MethodType
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
 Field = Callable[[Tensor], Tensor]
 
 ORDER = 2  # a rule that is wrong shows by then
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-2}  # of the largest partial of an order
+CROSSES = 1e-3  # of a point's own slope
 MIXED = 0.1  # of the largest value; solvers that stop for all points at once stay far below
 
 _known: WeakKeyDictionary = WeakKeyDictionary()  # kinds of modules
@@ -47,10 +51,9 @@ def dimensions(coords: Tensor) -> int:
     Raises:
         TypeError: for what has no derivatives.
     """
-    if not isinstance(coords, Tensor) or not coords.is_floating_point() or coords.ndim < 2:
-        got = (
-            f"{coords.dtype} {tuple(coords.shape)}" if isinstance(coords, Tensor) else type(coords)
-        )
+    known = isinstance(coords, Tensor) and coords.layout is torch.strided
+    if not known or not coords.is_floating_point() or coords.ndim < 2 or coords.shape[-1] == 0:
+        got = f"{coords.dtype} {tuple(coords.shape)}" if known else type(coords)
         raise TypeError(f"coordinates are a tensor of real numbers (*signals, n, d), not {got}")
     return coords.shape[-1]
 
@@ -68,10 +71,21 @@ def trusted(field: Field, coords: Tensor, jets: Callable, nested: Callable, orde
     order = min(order, ORDER)
     key = (_kind(field), coords.shape[-1], order)
     if key not in _verdicts:
-        if _transformed():
+        if _transformed() or coords.shape[-2] == 0:
             return True
-        _verdicts[key] = _agree(field, _few(coords), partial(jets, order=order), nested)
+        agree = _agree(field, coords.detach(), partial(jets, order=order), nested)
+        if agree is None or (coords == coords[..., :1, :]).all():  # a single place tells no mixing
+            return agree is not False
+        _verdicts[key] = agree
     return _verdicts[key]
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Modules of ``torch.compile`` run as written: compiled, they have no second derivatives."""
+    compiled = "torch._dynamo" in sys.modules and not get_eval_frame_callback()
+    with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+        yield
 
 
 def _transformed() -> bool:
@@ -86,34 +100,70 @@ def _few(coords: Tensor) -> Tensor:
     return coords[..., sorted({n // 3, n // 2, n - 1}), :].detach()
 
 
-def _agree(field: Field, x: Tensor, jets: Callable, nested: Callable) -> bool:
+def _agree(field: Field, coords: Tensor, jets: Callable, nested: Callable) -> bool | None:
+    """Whether they agree; None where the field does not say, since it raises an error."""
     modules = field.modules() if isinstance(field, nn.Module) else ()
     buffers = [(b, b.clone()) for m in modules for b in m.buffers(recurse=False)]
-    devices = [x.device] if x.is_cuda else []
+    devices = [coords.device] if coords.is_cuda else []
+    mixed = found = expected = None
     try:
         with torch.random.fork_rng(devices), torch.inference_mode(False), torch.no_grad():
-            state = torch.random.get_rng_state()
-            together = field(x)
-            if not torch.equal(state, torch.random.get_rng_state()):
-                return True  # a random field has no derivatives to compare
-            twice = [torch.cat([point, point], -2) for point in x.split(1, dim=-2)]
-            alone = torch.cat([field(points)[..., :1, :] for points in twice], -2)
-            mixed = not _close(alone[None], together[None], [0], MIXED)
-            found = jets(field, x) if not mixed else None
-            expected = nested(field, x, found.indices) if not mixed else None
+            x, state = _few(coords), torch.random.get_rng_state()
+            try:
+                together, again = field(x), field(x)
+            except Exception:  # so few points do not suit it
+                x = together = again = coords
+            mixed = _crosses(field, x)
+            same = torch.equal(state, torch.random.get_rng_state())
+            if not mixed and x is not coords and same and _equal(together, again):  # not at random
+                twice = [torch.cat([point, point], -2) for point in x.split(1, dim=-2)]
+                alone = torch.cat([field(points)[..., :1, :] for points in twice], -2)
+                mixed = not _close(alone[None], together[None], [0], MIXED)
+            if not mixed and x is not coords:
+                torch.manual_seed(0)
+                found = jets(field, x)
+                torch.manual_seed(0)
+                expected = nested(field, x, found.indices)
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # it says so itself, later; or three points do not suit it
-        return True
+    except Exception:  # it says so itself, later
+        return None if mixed is None else True
     finally:
         for buffer, before in buffers:
-            buffer.copy_(before)
+            if not torch.equal(buffer, before):  # a graph of the caller's may hold it
+                buffer.copy_(before)
     if mixed:
         raise ValueError(
             "derivatives need a field that treats each point on its own; this one mixes points "
             "(as batch normalization does in training: call .eval())"
         )
-    return _close(found.values, expected, list(map(sum, found.indices)))
+    return found is None or _close(found.values, expected, list(map(sum, found.indices)))
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+def _crosses(field: Field, coords: Tensor) -> bool:
+    """Whether a gradient leads from the values of one point to the coordinates of another."""
+    with torch.enable_grad():
+        x = coords.clone().requires_grad_()
+        value = checked_shape(field(x.clone()), x)
+        value = torch.view_as_real(value).flatten(-2) if value.is_complex() else value
+        if not value.requires_grad:
+            return False
+        weighed = value * torch.linspace(1, 2, value.shape[-1]).to(value)
+        n = x.shape[-2]
+        for i in {0, n // 2, n - 1}:
+            (slope,) = torch.autograd.grad(
+                weighed[..., i, :].sum(), x, retain_graph=True, allow_unused=True
+            )
+            if slope is not None:
+                own = torch.nan_to_num(slope[..., i, :]).abs().max()
+                slope = torch.nan_to_num(slope).index_fill(-2, torch.tensor(i).to(x.device), 0)
+                if slope.abs().max() > CROSSES * own:
+                    return True
+    return False
 
 
 def _close(found: Tensor, expected: Tensor, orders: list[int], share: float = 0) -> bool:

@@ -101,6 +101,8 @@ class Jet(Tensor):
             _state.unknown = error
             raise
         except Exception as error:  # arguments that a rule does not know, or the model's own fault
+            if graph is None:  # recomputed by back-propagation, which ends that by an exception
+                raise
             _state.unknown = UnknownOperation(f"no Taylor rule for {_name(function)!r} as called")
             raise _state.unknown from error
         finally:

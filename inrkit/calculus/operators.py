@@ -18,6 +18,7 @@ from inrkit.calculus.guard import (
     checked_shape,
     dimensions,
     trusted,
+    uncompiled,
     warn_of_detour,
 )
 from inrkit.calculus.jet import Jet, UnknownOperation, trace
@@ -57,10 +58,16 @@ def partials(field: Field, coords: Tensor, order: int) -> Partials:
         field: any callable that treats each point on its own.
         coords: points, ``(*signals, n, d)``.
         order: largest total degree K; there are :math:`\binom{d + K}{K}` partials, value included.
+
+    Raises:
+        ValueError: the order is no whole number from 0 on, or the field mixes points.
     """
+    if not isinstance(order, int) or order < 0:
+        raise ValueError(f"the order of a derivative is a whole number, 0 or more, got {order!r}")
     return _partials(field, coords, total_degree(dimensions(coords), order))
 
 
+@uncompiled()
 def _partials(field: Field, coords: Tensor, truncation: Truncation) -> Partials:
     evaluate = _evaluate
     if truncation.order and not trusted(field, coords, _by_jets, nested_autograd, truncation.order):
@@ -166,27 +173,33 @@ def gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     r"""Values and gradients :math:`\partial \Phi_c / \partial x_i`.
 
     Where the result is to be trained on, by one reverse pass a channel: that back-propagates in
-    half the time of a jet, which carries d coefficients and the value. Else by a jet.
+    half the time of a jet, which carries d coefficients and the value. Else, and within
+    :mod:`torch.func`, which differentiates functions alone, by a jet.
 
     Returns:
         values ``(*signals, n, c)`` and gradients ``(*signals, n, c, d)``.
     """
     d = dimensions(coords)
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and torch._C._functorch.peek_interpreter_stack() is None:
         return _reverse_gradient(field, coords)
     p = _partials(field, coords, along_axes(d, 1))
     return p.values[0], torch.stack([p[_unit(d, i)] for i in range(d)], dim=-1)
 
 
+@uncompiled()
 @sdpa_kernel(SDPBackend.MATH)
 def _reverse_gradient(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     trusted(field, coords, _by_jets, nested_autograd, 0)
     with torch.no_grad():
-        one = coords[..., :1, :]
-        signals = checked_shape(field(one), one).shape[:-2]
+        one = coords[..., :1, :].clone()  # which may be changed in place
+        try:
+            found = field(one)
+        except Exception:  # one point does not suit it
+            found = field(one := coords.clone())
+        signals = checked_shape(found, one).shape[:-2]
     x = coords.expand(*signals, *coords.shape[-2:])  # each signal has gradients of its own
     x = x if x.requires_grad else x.detach().requires_grad_()
-    value = checked_shape(field(x), x)
+    value = checked_shape(field(x.clone()), x)
     parts = torch.view_as_real(value).flatten(-2) if value.is_complex() else value
     ones = torch.ones_like(parts[..., 0])
     slopes = [_reverse_slope(channel, x, ones) for channel in parts.unbind(-1)]
@@ -240,6 +253,8 @@ def hessian_trace(
     d = dimensions(coords)
     if len(weights) != d:
         raise ValueError(f"{d} coordinates need as many weights, got {len(weights)}")
+    if any(isinstance(w, Tensor) and w.requires_grad for w in weights):
+        raise ValueError("weights are fixed numbers; those that are trained go with second_order")
     p = _partials(field, coords, traced(tuple(map(float, weights))))
     return p.values[0], p.values[1 : d + 1].movedim(0, -1), p.values[-1]
 

@@ -97,6 +97,7 @@ def _linear(input, weight, bias=None):
     if bias is None:
         return Jet(functional.linear(x.coefficients, weight), x.truncation)
     fused = trained(x.coefficients, weight, bias) and x.ndim > 1 and weight.ndim == 2
+    fused = fused and not torch.is_autocast_enabled(x.device.type)
     apply = _Affine.apply if fused and not weight.is_complex() else _affine
     return Jet(apply(x.coefficients, weight, bias), x.truncation)
 
@@ -188,6 +189,13 @@ def _register(names: str, make: Callable) -> None:
 
 def _linear_in_first(function: Callable) -> Callable:
     return lambda x, *args, **kwargs: joint(function, (x, *args), (0,), kwargs)
+
+
+def _affine_in_first(function: Callable) -> Callable:
+    """A bias counts in the first row alone."""
+    return lambda x, weight, bias=None, *args, **kwargs: joint(
+        function, (x, weight, bias, *args), (0, 2), kwargs
+    )
 
 
 def _linear_in_list(function: Callable) -> Callable:
@@ -341,7 +349,7 @@ _register("repeat tile repeat_interleave tril triu trace ravel", _linear_in_firs
 _register("fft ifft rfft irfft fft2 ifft2 fftn ifftn fftshift ifftshift", _linear_in_first)
 _register("stack hstack vstack dstack column_stack", _linear_in_list)
 _register("mv dot inner outer ger cross kron tensordot vecdot", _multilinear)
-_register("conv1d conv2d conv3d", _multilinear)
+_register("conv1d conv2d conv3d", _affine_in_first)
 VIEWS |= functions("real imag conj T mT H mH t permute narrow select diagonal ravel")
 VIEWS |= functions("unbind split chunk tensor_split unflatten")
 

@@ -1,6 +1,7 @@
 """Many fields of one architecture as one module, through leading axes of the parameters."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from types import FunctionType
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 INNER = set(vars(nn.Module())) - {"training"}
+HOLDERS = nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Identity
+TOLERANCE = 1e-2  # of the largest value, for what is computed in another order
 
 
 def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -19,23 +22,27 @@ def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 
 def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {**dict(model.named_parameters()), **_persistent(model)}
+    """Parameters, and those buffers that may be drawn at random; under each of their names."""
+    buffers = model.named_buffers(remove_duplicate=False)
+    drawn = {name: b for name, b in buffers if b.is_floating_point() or b.is_complex()}
+    return {**dict(model.named_parameters(remove_duplicate=False)), **drawn}
 
 
-def _persistent(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers drawn at random differ between models; constants stay shared."""
-    return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
+def _forms(model: nn.Module) -> dict[str, tuple]:
+    """Shape and number format of each, and under which name it comes first."""
+    found, first = _tensors(model), {}
+    return {n: (t.shape, t.dtype, t.device, first.setdefault(id(t), n)) for n, t in found.items()}
 
 
 def _rebuild(model: nn.Module, tensors: dict[str, torch.Tensor]) -> nn.Module:
-    result = deepcopy(model, {id(t): t for t in _tensors(model).values()})  # all are replaced
+    given, made = _tensors(model), {}
+    result = deepcopy(model, {id(t): t for t in given.values()})  # all are replaced
     for name, tensor in tensors.items():
         owner, leaf = _owner(result, name)
-        old = getattr(owner, leaf)
+        old = given[name]
         if isinstance(old, nn.Parameter):
-            setattr(owner, leaf, nn.Parameter(tensor, requires_grad=old.requires_grad))
-        else:
-            setattr(owner, leaf, tensor)
+            tensor = nn.Parameter(tensor, requires_grad=old.requires_grad)
+        setattr(owner, leaf, made.setdefault(id(old), tensor))  # what is tied stays so
     return result
 
 
@@ -47,6 +54,10 @@ def _settings(model: nn.Module) -> dict[str, Any]:
         for name, value in vars(module).items():
             if name not in aside:
                 found[f"{path}.{name}".strip(".")] = value
+            elif name.endswith("_hooks") and value:
+                found[f"{path}.{name}".strip(".")] = list(value.values())
+    tensors = _tensors(model)
+    found |= {n: b for n, b in model.named_buffers() if n not in tensors}
     frozen = {n: p.requires_grad for n, p in model.named_parameters()}
     return found | {f"{n}.requires_grad": wanted for n, wanted in frozen.items()}
 
@@ -73,12 +84,14 @@ def _same(a: Any, b: Any) -> bool:
 
 def _check_alike(models: Sequence[nn.Module]) -> None:
     """Raise where models differ in more than the values of their parameters."""
-    first, shapes = models[0], {name: t.shape for name, t in _tensors(models[0]).items()}
+    if isinstance(models, nn.Module) or not all(isinstance(m, nn.Module) for m in models):
+        raise TypeError("a list of modules is needed, each a torch.nn.Module")
+    first, forms = models[0], _forms(models[0])
     for other in models[1:]:
-        if type(other) is not type(first) or shapes != {
-            name: t.shape for name, t in _tensors(other).items()
-        }:
-            raise ValueError("stack needs models of one class with parameters of equal shapes")
+        if type(other) is not type(first) or forms != _forms(other):
+            raise ValueError(
+                "stack needs models of one class with parameters of equal shapes and number formats"
+            )
         ours, theirs = _settings(first), _settings(other)
         for name in ours.keys() | theirs.keys():
             if not _same(ours.get(name), theirs.get(name)):
@@ -95,14 +108,49 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
     stacked again. What is frozen stays frozen.
 
     Raises:
-        ValueError: for models of several classes, shapes or settings.
+        ValueError: for models of several classes, shapes or settings, or of a class that does not
+            take parameters with leading axes.
+        TypeError: for what is no list of modules.
     """
-    if not models:
+    if isinstance(models, Sequence) and not models:
         raise ValueError("stack needs at least one model")
     _check_alike(models)
     named = [_tensors(model) for model in models]
     stacked = {name: torch.stack([t[name].detach() for t in named]) for name in named[0]}
-    return _rebuild(models[0], stacked)
+    result = _rebuild(models[0], stacked)
+    if not all(isinstance(m, HOLDERS) or _is_ours(m) for m in result.modules()):
+        _try_out(*deepcopy((result, models[0], models[-1])), len(models))
+    return result
+
+
+def _is_ours(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("inrkit.")
+
+
+def _try_out(stacked: nn.Module, first: nn.Module, last: nn.Module, count: int) -> None:
+    """Raise where a stack is not its models; they are tried for each number of coordinates."""
+    tensors = _tensors(first).values()
+    like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    suits = False
+    for d in sorted({1, 2, 3, 4, *(size for t in tensors for size in t.shape)}):
+        with torch.random.fork_rng([]), torch.no_grad():
+            x = torch.rand(count + 1, d).to(like)  # not as many points as signals
+            state = torch.random.get_rng_state()
+            with suppress(Exception):  # another number of coordinates, or of arguments
+                alone, suits = torch.stack([first(x), last(x)]), True
+                if not torch.equal(state, torch.random.get_rng_state()):
+                    return  # at random, as with dropout
+                together = stacked(x)
+                if together.shape == (count, *alone.shape[1:]):
+                    gap = (together[[0, -1]] - alone).abs().max()
+                    if not gap > TOLERANCE * alone.abs().max():
+                        return
+    if suits:
+        raise ValueError(
+            f"the forward of {type(first).__name__} does not take parameters with leading axes, "
+            "as a stack has: make it of inrkit.fields' layers, or let each parameter (*signals, "
+            "...) meet values (*signals, n, c), as by bias.unsqueeze(-2)"
+        )
 
 
 def seeded(build: Callable[[], nn.Module], seeds: Iterable[int]) -> nn.Module:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.fields.precision import check_precision, rounding
+from inrkit.signals import given
 from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
 from inrkit.training.gradients import Gradients, pays
@@ -115,16 +116,24 @@ def fit(
         name: what the progress bar calls this fit.
 
     Raises:
-        ValueError: "lowest" is asked of a stack.
+        ValueError: a setting is none; "lowest" is asked of a stack; gradients are to be clipped by
+            signal, where parameters have no axes of signals.
         NonFiniteLoss: naming the step, the learning rate and the last good checkpoint.
         CheckpointError: the checkpoint is damaged.
         ValueError: a checkpoint is asked for, and the schedule depends on more than the step.
         ValueError: an error is no number for each point.
     """
+    steps = 0 if steps == 0 else given.whole("steps", steps, "optimizer steps")
+    chunk = None if chunk is None else given.whole("chunk", chunk, "points")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is the largest norm of a gradient, above 0, got {clip}")
+    wanted = {snapshots} if isinstance(snapshots, str) else set(snapshots)
+    if bad := [at for at in wanted - {LOWEST} if isinstance(at, str) or at < 0 or at != int(at)]:
+        raise ValueError(f"snapshots are numbers of steps, or {LOWEST!r}, got {bad[0]!r}")
     run = _Run(
         model, as_loss(loss, batch), steps=steps, lr=lr, optimizer=optimizer, schedule=schedule,
-        clip=clip, wanted=set(snapshots), chunk=chunk, compiled=compiled, precision=precision,
-        file=checkpoint,
+        clip=clip, wanted=wanted, chunk=chunk, compiled=compiled, precision=precision,
+        file=None if checkpoint is None else Path(checkpoint),
     )  # fmt: skip
     first = run.step
     bar = Progress(name, steps, run.step, progress)
@@ -149,7 +158,7 @@ def fit(
         run.seconds += time.perf_counter() - begin
         run.save()
         run.parts.now.append(journal.part(run.seconds))
-    journal.note(checkpoint.stem if checkpoint else name, steps, run.parts)
+    journal.note(Path(checkpoint).stem if checkpoint else name, steps, run.parts)
     terms = dict(zip(run.names, run.terms.cpu().unbind(1), strict=True))
     return Fit(model, run.terms.sum(1).cpu(), terms, run.snapshots, run.parts.seconds)
 
@@ -192,6 +201,12 @@ class _Run:
             self.take_up(state)
         if LOWEST in wanted and self.terms.ndim > 2:
             raise ValueError("a stack's signals are lowest at different steps: fit them one by one")
+        axes = self.terms.shape[2:]
+        if clip is not None and any(p.shape[: len(axes)] != axes for p in self.parameters):
+            raise ValueError(
+                f"clip shortens gradients by signal, and there are {tuple(axes)}, but not all "
+                "parameters have these axes first: fit a stack, or one signal"
+            )
 
     def total(self, step: int) -> Tensor:
         """The loss at a step, ``(*signals)``."""
@@ -371,16 +386,17 @@ def _check(name: str, error: Tensor, size: int) -> None:
 def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:
     """Shorten each signal's gradient to ``limit``; the first axes of parameters are signals."""
     used = [p for p in parameters if p.grad is not None]
-    squares = sum(p.grad.square().flatten(signals).sum(-1) for p in used)
+    squares = sum(p.grad.abs().square().flatten(signals).sum(-1) for p in used)
     factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1)
     for p in used:
         p.grad.mul_(factor.reshape(*factor.shape, *[1] * (p.ndim - signals)))
 
 
 def _optimizer(optimizer, parameters, lr: float) -> torch.optim.Optimizer:
-    if optimizer in (torch.optim.Adam, torch.optim.AdamW):
-        return optimizer(parameters, lr=lr, fused=True)  # one kernel instead of a dozen a parameter
-    return optimizer(parameters, lr=lr)
+    if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
+        return optimizer(parameters, lr=lr)
+    plain = all(p.is_floating_point() for p in parameters)  # no complex numbers
+    return optimizer(parameters, lr=lr, fused=plain)  # one kernel instead of a dozen a parameter
 
 
 def _asks_again(optimizer: torch.optim.Optimizer) -> bool:

@@ -142,6 +142,11 @@ class SquaredError:
     def error(self, model: nn.Module, coords: Tensor, values: Tensor) -> Tensor:
         """At each point, ``(*signals, n)``."""
         found = self.operator(model, coords) if self.operator else model(coords)
+        if not isinstance(found, Tensor) or found.is_complex():
+            raise TypeError(
+                "the network gives one tensor of real numbers (*signals, n, c), this one gives "
+                + ("complex numbers" if isinstance(found, Tensor) else str(type(found)))
+            )
         if found.shape[-2:] != values.shape[-2:]:
             raise ValueError(
                 f"the network gives shape {tuple(found.shape)} where the signal has "
@@ -172,6 +177,9 @@ class Regression(SquaredError):
     passes: int = 1
 
     def __post_init__(self):
+        pair = (self.coords, self.values)
+        if not all(isinstance(x, Tensor) and not x.is_complex() for x in pair):
+            raise TypeError("coordinates and values are tensors of real numbers")
         shapes = tuple(self.coords.shape), tuple(self.values.shape)
         if min(map(len, shapes)) < 2 or shapes[0][-2] != shapes[1][-2]:
             raise ValueError(

@@ -13,7 +13,16 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from inrkit.calculus import Jet, gradient, guard, hessian, laplacian, partials, second_order
+from inrkit.calculus import (
+    Jet,
+    gradient,
+    guard,
+    hessian,
+    hessian_trace,
+    laplacian,
+    partials,
+    second_order,
+)
 from inrkit.calculus.jet import RULES
 from inrkit.fields import MLP, SPDER, log_abs, sqrt_abs, sqrt_relu, stack
 
@@ -288,6 +297,7 @@ BETWEEN = {  # what stands between two layers
     "logsumexp": lambda h: h + torch.logsumexp(h, -1, keepdim=True),
     "std": lambda h: h / h.std(-1, keepdim=True),
     "var": lambda h: h * h.var(-1, keepdim=True),
+    "conv1d with a bias": nn.Sequential(nn.Unflatten(-1, (1, 6)), nn.Conv1d(1, 1, 1), nn.Flatten()),
     "checkpoint": lambda h: checkpoint(torch.sin, h, use_reentrant=False),
     "own function": Cube.apply,
     "own function, identity": lambda h: Reversed.apply(torch.sin(h)) + h**2,
@@ -510,6 +520,137 @@ def test_what_has_no_derivatives_is_refused(operator, graph, field, sentence):
         operator(field, torch.rand(9, 2, dtype=torch.float64))
 
 
+def needs_nine(x):
+    return (x.view(3, 3, 2).cumsum(0) ** 2).view(9, 2)
+
+
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        lambda x: torch.sin(x) + 0.02 * torch.sin(x - x.mean(0)),
+        lambda x: torch.sin(x - x.mean(0)) * (1 + torch.rand(2).double()),
+        needs_nine,
+    ],
+)
+def test_mixing_is_refused_be_it_weak_random_or_at_all_points_alone(operator, mixing):
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="mixes points"):
+        warnings.simplefilter("ignore")
+        operator(mixing, torch.rand(9, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
+def test_one_point_settles_nothing(operator):
+    def field(x):
+        return (x - x.mean(0)) ** 2
+
+    normal = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        operator(field, torch.rand(1, 2, dtype=torch.float64))
+        with pytest.raises(ValueError, match="more than 1 value"):
+            operator(normal, torch.rand(1, 2, dtype=torch.float64))
+        for mixing in (field, normal):
+            with pytest.raises(ValueError, match="mixes points"):
+                operator(mixing, torch.rand(9, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_no_points_have_no_derivatives(graph):
+    with torch.set_grad_enabled(graph):
+        value, slopes = gradient(Net(torch.sin), torch.zeros(0, 2, dtype=torch.float64))
+        bends = hessian(Net(torch.sin), torch.zeros(0, 2, dtype=torch.float64))
+    assert (value.shape, slopes.shape, bends.shape) == ((0, 2), (0, 2, 2), (0, 2, 2, 2))
+
+
+def test_a_random_field_is_compared_as_well(monkeypatch):
+    monkeypatch.setitem(RULES, torch.sin, lambda jet: Jet(jet.coefficients * 1.5, jet.truncation))
+    monkeypatch.setattr(guard, "_verdicts", {})
+    x = torch.rand(6, 2, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="disagree with autograd"):
+        found = laplacian(lambda x: torch.sin(2 * x) + torch.rand(2).double(), x)
+    assert torch.allclose(found, -4 * torch.sin(2 * x))
+
+
+def test_a_check_leaves_graphs_that_hold_buffers_alone():
+    field = Net(nn.Identity())
+    field.register_buffer("frequencies", torch.rand(2, 2, dtype=torch.float64))
+    field.first.register_forward_pre_hook(lambda layer, given: (given[0] @ field.frequencies,))
+    x = torch.rand(5, 2, dtype=torch.float64, requires_grad=True)
+    value = field(x)
+    (laplacian(field, x).sum() + value.sum()).backward()
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
+@pytest.mark.parametrize("graph", [True, False])
+def test_coordinates_are_not_changed_by_a_field_that_changes_its_own(operator, graph):
+    def field(x):
+        x *= 2
+        return torch.sin(x)
+
+    x = torch.rand(5, 2, dtype=torch.float64)
+    before = x.clone()
+    with torch.set_grad_enabled(graph):
+        found = operator(field, x)
+    expected = operator(lambda x: torch.sin(2 * x), x)
+    found, expected = (r if isinstance(r, tuple) else (r,) for r in (found, expected))
+    assert all(map(torch.allclose, found, expected))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("operator", [laplacian, second_order])
+def test_training_through_checkpoints_and_autocast(operator):
+    """Back-propagation recomputes what a checkpoint left out, and casts back what was cast."""
+    x = torch.rand(6, 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer, last = nn.Linear(2, 8), nn.Linear(8, 1)
+
+    def plain(x):
+        return last(torch.sin(layer(x)))
+
+    def saving(x):
+        return last(checkpoint(lambda x: torch.sin(layer(x)), x, use_reentrant=False))
+
+    def casting(x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return plain(x).float()
+
+    grads = [
+        torch.autograd.grad(operator(field, x)[-1].square().sum(), layer.weight)[0]
+        for field in (plain, saving, casting)
+    ]
+    assert torch.allclose(grads[0], grads[1])
+    assert torch.allclose(grads[0], grads[2], rtol=0.1, atol=0.1 * float(grads[0].abs().max()))
+
+
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian])
+def test_compiled_modules_run_as_written(operator):
+    """A compiled backward pass has no second derivatives."""
+    field, x = Net(torch.sin), torch.rand(5, 2, dtype=torch.float64)
+    expected, found = operator(field, x), operator(torch.compile(field, backend="aot_eager"), x)
+    assert torch.allclose(expected[-1], found[-1])
+
+
+def test_gradients_within_function_transforms():
+    field, x = Net(torch.sin), torch.rand(5, 2, dtype=torch.float64)
+    found = torch.vmap(lambda point: gradient(field, point[None])[1][0])(x)
+    assert torch.allclose(found, gradient(field, x)[1])
+
+
+@pytest.mark.parametrize("order", [-1, 1.5, "2"])
+def test_orders_are_whole_numbers(order):
+    with pytest.raises(ValueError, match="whole number, 0 or more"):
+        partials(torch.sin, torch.rand(3, 2), order)
+
+
+def test_weights_that_would_lose_their_gradient_are_refused():
+    speed = torch.tensor(2.0, requires_grad=True)
+    with pytest.raises(ValueError, match="fixed numbers"):
+        hessian_trace(torch.sin, torch.rand(3, 2), [1.0, -(speed**2)])
+
+
 def test_a_check_leaves_buffers_and_random_numbers_alone():
     field = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double()
     before = field[1].running_mean.clone(), field[1].num_batches_tracked.clone()
@@ -526,7 +667,16 @@ def test_a_check_leaves_buffers_and_random_numbers_alone():
     assert torch.equal(drawn, torch.rand(1))
 
 
-@pytest.mark.parametrize("coords", [torch.arange(6).reshape(3, 2), torch.rand(3), [[0.0, 1.0]]])
+@pytest.mark.parametrize(
+    "coords",
+    [
+        torch.arange(6).reshape(3, 2),
+        torch.rand(3),
+        [[0.0, 1.0]],
+        torch.rand(3, 0),
+        torch.eye(2).to_sparse(),
+    ],
+)
 @pytest.mark.parametrize("operator", [gradient, laplacian, hessian, second_order])
 def test_coordinates_are_real_numbers(operator, coords):
     with pytest.raises(TypeError, match="a tensor of real numbers"):

@@ -7,6 +7,7 @@ from operator import xor
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from inrkit.calculus import gradient
 from inrkit.fields import (
@@ -168,6 +169,54 @@ def test_a_stack_is_of_models_that_differ_in_parameters_alone():
     assert stack(twins[:2])(torch.rand(3, 2)).shape == (2, 3, 1)
     with pytest.raises(ValueError, match="in their parameters alone"):
         stack(twins)
+
+
+class Scaled(nn.Module):
+    """Of one's own: a layer, its factors in another place too, and a whole power."""
+
+    def __init__(self, *, power=1, tied=True, behind=True):
+        super().__init__()
+        self.layer = SIREN(2, 2, width=4, hidden_layers=1)
+        self.scale = nn.Parameter(torch.rand(2))
+        self.again = self.scale if tied else nn.Parameter(torch.rand(2))
+        self.behind = behind
+        self.register_buffer("power", torch.tensor(power))
+        self.register_buffer("phase", torch.rand(2, dtype=torch.complex64))
+
+    def forward(self, x):
+        parts = self.scale * self.again, self.phase.real + self.phase.imag
+        scale, phase = (part.unsqueeze(-2) if self.behind else part for part in parts)
+        return scale * self.layer(x) ** self.power + phase
+
+
+def test_a_stack_of_ones_own_models_is_they_one_by_one():
+    """What is tied stays tied, complex buffers are stacked, and nothing is shared."""
+    models = [Scaled() for _ in range(3)]
+    together, x = stack(models), torch.rand(4, 2)
+    assert together.scale is together.again
+    assert torch.allclose(together(x), torch.stack([model(x) for model in models]), atol=1e-6)
+    assert torch.allclose(unstack(together, 2)(x), models[2](x), atol=1e-6)
+    given = {id(p) for model in models for p in model.parameters()}
+    assert not given & {id(p) for p in together.parameters()}
+
+
+def test_a_stack_that_would_not_be_its_models_is_refused():
+    hooked = Scaled()
+    hooked.register_forward_hook(lambda *_: None)
+    for one, other, sentence in [
+        (Scaled(power=2), Scaled(power=3), "in their parameters alone; 'power'"),
+        (Scaled(), hooked, "in their parameters alone; '_forward_hooks'"),
+        (Scaled(), Scaled().double(), "equal shapes and number formats"),
+        (Scaled(), Scaled(tied=False), "one class with parameters"),
+        (Scaled(behind=False), Scaled(behind=False), "does not take parameters with leading axes"),
+        (nn.Linear(2, 3), nn.Linear(2, 3), "does not take parameters with leading axes"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            stack([one, other])
+    with pytest.raises(TypeError, match="a list of modules"):
+        stack(hooked)
+    with pytest.raises(TypeError, match="a list of modules"):
+        stack([torch.sin])
 
 
 def test_what_is_frozen_stays_frozen_in_a_stack():

@@ -32,6 +32,75 @@ def test_a_signal_has_points_and_channels(shape):
         Regression(X, torch.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"steps": -1}, "steps is a whole number"),
+        ({"steps": 2.5}, "steps is a whole number"),
+        ({"chunk": -3}, "chunk is a whole number of points"),
+        ({"clip": -1.0}, "clip is the largest norm"),
+        ({"clip": float("nan")}, "clip is the largest norm"),
+        ({"snapshots": ["best"]}, "snapshots are numbers of steps"),
+        ({"snapshots": [1, -1]}, "snapshots are numbers of steps"),
+    ],
+)
+def test_settings_that_would_train_nothing_or_keep_nothing(setting, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit(network(), Regression(X, torch.zeros(10, 3)), **{"steps": 2, **setting}, progress=False)
+
+
+def test_clipping_by_signal_needs_parameters_by_signal():
+    values = torch.stack([torch.zeros(10, 3), torch.ones(10, 3)])
+    with pytest.raises(ValueError, match="clip shortens gradients by signal"):
+        fit(network(), Regression(X, values), steps=2, clip=0.1, progress=False)
+
+
+@pytest.mark.parametrize("wrong", [X.numpy(), X.tolist(), X + 0j])
+def test_signals_are_real_tensors(wrong):
+    with pytest.raises(TypeError, match="tensors of real numbers"):
+        Regression(X, wrong)
+
+
+@pytest.mark.parametrize("output", [lambda y: (y, y), lambda y: y + 0j])
+def test_networks_give_one_real_tensor(output):
+    model = network()
+    model.register_forward_hook(lambda module, given, y: output(y))
+    with pytest.raises(TypeError, match="one tensor of real numbers"):
+        fit(model, Regression(X, torch.zeros(10, 3)), steps=2, progress=False)
+
+
+def test_no_points():
+    with pytest.raises(ValueError, match="at least one, along"):
+        fit(network(), Regression(X[:0], torch.zeros(0, 3)), steps=2, progress=False)
+
+
+class Waves(nn.Module):
+    """A network with complex weights, as WIRE's."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(2, 3, dtype=torch.complex64))
+
+    def forward(self, x):
+        return torch.exp(1j * (x + 0j) @ self.weight).real
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_complex_weights_are_trained_as_in_a_plain_loop(clip):
+    ours, theirs, values = Waves(), Waves(), torch.zeros(10, 3)
+    fit(ours, Regression(X, values), steps=5, lr=1e-2, clip=clip, progress=False,
+        optimizer=torch.optim.Adam if clip is None else torch.optim.SGD)  # fmt: skip
+    optimizer = (torch.optim.Adam if clip is None else torch.optim.SGD)(theirs.parameters(), 1e-2)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (theirs(X) - values).square().mean().backward()
+        if clip:
+            nn.utils.clip_grad_norm_(theirs.parameters(), clip)
+        optimizer.step()
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+
+
 def test_nothing_to_train():
     with pytest.raises(ValueError, match="no parameter of the model requires_grad"):
         fit(network().requires_grad_(False), Regression(X, torch.zeros(10, 3)), steps=2)
