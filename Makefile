@@ -53,16 +53,9 @@ book: install  ## train the networks (quick profile), then build the book
 	@$(BIN)/python -m inrkit run
 	@$(BIN)/python -m inrkit book
 
-# The kernels' tests run in Triton's interpreter. PyTorch's CUDA builds bring a Triton of their own,
-# so that none is locked; elsewhere this one does, where it can be had.
-TRITON := triton==3.9.0
-
 SHARED := -n auto --maxprocesses 4 --dist loadgroup  # tests over the cores
 
 test: install  ## style and tests
-	@if [ "$$(uname -sm)" = "Linux x86_64" ] && ! $(BIN)/python -c 'import triton' 2>/dev/null; then \
-	    echo "Installing $(TRITON) for the tests of the GPU kernels"; \
-	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TRITON); fi
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m pytest $(SHARED)
 

@@ -85,8 +85,7 @@ def test_everything_imported_is_locked():
 
     modules = {n.split(".")[0] for path in SOURCES for n in imported(path.read_text())}
     homes = packages_distributions()
-    optional = {"triton"}  # comes with PyTorch's CUDA builds, each with a version of its own
-    for module in modules - set(stdlib_module_names) - {"inrkit", "__main__"} - optional:
+    for module in modules - set(stdlib_module_names) - {"inrkit", "__main__"}:
         assert any(canonical(project) in locked() for project in homes.get(module, [])), module
 
 
