@@ -14,8 +14,9 @@ from inrkit.fields.precision import check_precision, rounding
 from inrkit.signals import given
 from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
+from inrkit.training.checks import tried
 from inrkit.training.gradients import Gradients, pays
-from inrkit.training.losses import Batch, Loss, as_loss, count, cut, named, parts, passes
+from inrkit.training.losses import Batch, Loss, as_loss, count, cut, parts, passes
 from inrkit.training.progress import Progress
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
@@ -341,46 +342,6 @@ def stepper(
             run.one_step()
 
     return step
-
-
-def tried(model: nn.Module, loss: Loss, step: Tensor) -> tuple[list[str], Tensor, int]:
-    """A loss at a few of its points: names of its terms, their values, and how many points it has.
-
-    Random generators and the model's state are left as they were.
-
-    Raises:
-        ValueError: an error is no number for each point.
-    """
-    buffers = [(b, b.clone()) for b in model.buffers()]
-    names, values, points = [], [], 0
-    with torch.random.fork_rng([step.device] if step.is_cuda else []):
-        for number, (_, part) in enumerate(parts(loss)):
-            batch = part.sample(step)
-            points += count(batch)
-            for size in sorted({min(count(batch), 2), min(count(batch), 3)}):
-                errors = named(part.error(model, *cut(batch, slice(0, size))))
-                for name, error in errors.items():
-                    _check(name, error, size)
-            prefix = f"{number + 1} " if len(parts(loss)) > 1 else ""
-            names += [(prefix + name).strip() or "loss" for name in errors]
-            values += [error.detach()[..., 0] for error in errors.values()]
-    for buffer, before in buffers:
-        buffer.copy_(before)
-    shapes = {tuple(value.shape) for value in values}
-    if len(shapes) > 1:
-        raise ValueError(f"terms of a loss are of equally many signals, got shapes {shapes}")
-    return names, torch.stack(values), points
-
-
-def _check(name: str, error: Tensor, size: int) -> None:
-    if isinstance(error, Tensor) and error.ndim and error.shape[-1] == size:
-        return
-    got = tuple(error.shape) if isinstance(error, Tensor) else type(error)
-    raise ValueError(
-        f"an error is one number for each point, (*signals, n); at {size} points "
-        f"{name or 'it'} gave {got}: average channels by .mean(-1), and leave the mean over points "
-        "to fit, which takes them in slices"
-    )
 
 
 def _clip(parameters: list[nn.Parameter], limit: float, signals: int) -> None:

@@ -123,6 +123,8 @@ def test_the_prelude_sounds_its_notes(i, hertz):
         (np.ones((80, 90)), "at most 64 channels"),
         (np.full(9, 128, np.uint8), "is silent"),
         (np.zeros((2, 0)), "is empty"),
+        (np.ma.masked_less(np.linspace(-1, 1, 9), 0), "behind a mask"),
+        (torch.eye(3).to_sparse(), "no plain numbers"),
     ],
 )
 def test_what_is_not_a_sound_is_refused_in_a_sentence(array, message):
@@ -223,6 +225,15 @@ def test_files_of_every_kind_are_the_same_sound(tmp_path, kind, subtype, step):
         assert abs(frequencies[power.argmax()] - 300) < 20
     else:
         np.testing.assert_allclose(samples_of(signal), MEAN, atol=step)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "MS_ADPCM", "IMA_ADPCM"])
+def test_codecs_of_blocks_cannot_be_sought_in(tmp_path, subtype):
+    path = tmp_path / "file.wav"
+    soundfile.write(path, MEAN, RATE, subtype=subtype)
+    signal = sound(path)
+    assert 800 <= len(signal.values) <= 1600  # the last block is filled up
+    assert np.corrcoef(samples_of(signal)[:800], MEAN)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])

@@ -144,6 +144,8 @@ def test_a_captured_sample_draws_anew_at_every_replay():
         (np.full((1, 2, 2, 3), np.nan), "lie in"),
         (np.full((1, 2, 2, 3), 255.0), "span 255 to 255"),
         (np.zeros((1, 2, 2, 3), np.int64), "int64"),
+        (np.ma.masked_less(np.zeros((1, 2, 2, 3), np.uint8), 1), "behind a mask"),
+        (torch.zeros(1, 2, 2, 3).to_sparse(), "no plain numbers"),
     ],
 )
 def test_what_is_not_a_video_is_refused_in_a_sentence(array, message):

@@ -92,7 +92,9 @@ def test_terms_of_a_loss_are_told_apart():
     assert torch.allclose(both.terms["2 size"][0], 0.5 * first["size"].mean())
 
 
-@pytest.mark.parametrize("reduced", [lambda e: e.mean(), lambda e: e, lambda e: e.sum(0)])
+@pytest.mark.parametrize(
+    "reduced", [lambda e: e.mean(), lambda e: e, lambda e: e.sum(0), lambda e: e @ e.mT]
+)
 def test_an_error_is_one_number_a_point(reduced):
     loss = problem()
 
