@@ -387,7 +387,7 @@ def test_what_has_no_range_or_no_reader_is_refused_in_a_sentence(tmp_path):
     try:
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "bomb.png")
         for name, message in (
-            ("signed.tif", "has int8"), ("whole.tif", "32-bit integers"), ("far.tif", r"lie in \[0, 1\]"),
+            ("signed.tif", "has int8"), ("whole.tif", "has int32"), ("far.tif", r"lie in \[0, 1\]"),
             ("nan.tif", r"lie in \[0, 1\]"), ("inks.tif", "is CMYK of more than 8 bits"),
             ("empty.png", "empty.png cannot be read as an image"),
             ("bomb.png", "cannot be read as an image"), ("", "it is a folder"),
