@@ -26,7 +26,7 @@ def small() -> SIREN:
 
 def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
     for count in COUNTS[:2] if smoke else COUNTS:
-        yield from stacked(count, device, 1 if smoke else 8)
+        yield from stacked(count, device, 0 if smoke else 8)
     if device.type == "cuda" and not smoke:
         yield from until_full(device)
     yield large(256 if smoke else LARGE, device)
@@ -50,18 +50,18 @@ def stacked(count: int, device: torch.device, rounds: int) -> Iterator[dict]:
     values = torch.rand(count, len(coords), 1, device=device)
     models = [small().to(device) for _ in range(count)]
     alone = [
-        stepper(model, Regression(coords, value), compiled=True)
+        stepper(model, Regression(coords, value), compiled=rounds > 0)
         for model, value in zip(models[:16], values, strict=False)
     ]
     whole, loss = stack(models), Regression(coords, values)
     chunk = chunk_rows(whole) if device.type == "cpu" else len(coords)
     times = step_times(
         {
-            "together": stepper(whole, loss, compiled=True),
+            "together": stepper(whole, loss, compiled=rounds > 0),
             "one by one": lambda: [step() for step in alone],
             "floor": floor_step(whole, loss, min(chunk, len(coords))),
         },
-        rounds=rounds,
+        rounds=max(rounds, 1),
     )
     each = count / len(alone)  # of many fields, 16 one by one stand for all
     case = f"{count} fields"
