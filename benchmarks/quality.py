@@ -33,8 +33,7 @@ def rows(device: torch.device, smoke: bool) -> Iterator[dict]:
             for level, found in reached.items():
                 above = np.flatnonzero(quality >= level)
                 found.append(float(above[0]) if len(above) else np.nan)
-        path = "graph" if device.type == "cuda" else "eager"  # as fit chooses for so few steps
-        step = {name: stepper(build().to(device), loss, path=path)}
+        step = {name: stepper(build().to(device), loss, compiled=False)}  # as so short a fit is
         seconds = step_times(step, rounds=2 if smoke else 10).median[name]
         for level, found in reached.items():
             yield from to_level(f"{name}, {side} x {side}", level, np.array(found), seconds)
