@@ -306,6 +306,8 @@ class _Run:
         """Go on from a checkpoint, if it holds what this fit needs."""
         try:
             self.resume(state)
+        except torch.OutOfMemoryError:
+            raise
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise damaged(self.kept.path) from error
 

@@ -125,6 +125,19 @@ def test_without_a_compiler_one_warning_and_eager_steps(monkeypatch):
         assert not agree(network(), Regression(X, Y))
 
 
+def test_running_means_follow_as_often_as_in_eager_steps():
+    found, loss = {}, Regression(X, Y)
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        gradients_of = Gradients(model, compiled)
+        for _ in range(3):
+            gradients_of(loss, (X, Y), 1.0)
+        found[compiled] = model.state_dict()
+    for ours, theirs in zip(found[True].values(), found[False].values(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_batches_of_changing_sizes_are_compiled_a_few_times_only(monkeypatch):
     made = []
     monkeypatch.setattr(gradients, "compiled_gradient", lambda *_: made.append(1))
