@@ -37,9 +37,9 @@ def tried(model: nn.Module, loss: Loss, step: Tensor) -> tuple[list[str], Tensor
 
 
 def _check(name: str, error: Tensor, size: int, signals: dict[str, torch.Size]) -> None:
-    if isinstance(error, Tensor) and error.ndim and error.shape[-1] == size:
-        if error.shape[:-1] == signals.setdefault(name, error.shape[:-1]):
-            return
+    by_point = isinstance(error, Tensor) and error.ndim and error.shape[-1] == size
+    if by_point and error.shape[:-1] == signals.setdefault(name, error.shape[:-1]):
+        return
     got = tuple(error.shape) if isinstance(error, Tensor) else type(error)
     raise ValueError(
         f"an error is one number for each point, (*signals, n); at {size} points "
