@@ -17,7 +17,8 @@ LARGE = 2**24  # pixels above which a JPEG is decoded at a fraction of its size
 HELP = "save it as a PNG, JPEG or TIFF of RGB or grey"
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N", "P")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
-BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338  # a TIFF's tags
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274  # a TIFF's tags
+EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation: how it is shown
     2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
     5: lambda p: p.swapaxes(0, 1), 6: lambda p: p.swapaxes(0, 1)[:, ::-1],
@@ -112,6 +113,9 @@ def of_file(path: Path, name: str, *, side: int | None = None, managed: bool = T
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
                 if _on_its_side(picture):
                     raise UnidentifiedImageError("a TIFF stored on its side")
+                signed = 2 in np.atleast_1d(getattr(picture, "tag_v2", {}).get(SAMPLE_FORMAT, 1))
+                if signed and picture.mode in ("L", "LA", "RGB", "RGBA"):
+                    raise UnidentifiedImageError("a TIFF of signed bytes")
                 picture.load()
                 ImageOps.exif_transpose(picture, in_place=True)
     except UnidentifiedImageError as error:

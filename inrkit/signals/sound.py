@@ -12,6 +12,7 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 
+from inrkit.signals import given
 from inrkit.signals.grids import Signal, grid
 from inrkit.signals.prelude import bach_prelude
 from inrkit.signals.registry import opened
@@ -95,25 +96,23 @@ def _number(value) -> bool:
 
 def _read(source, rate: int | None) -> tuple[str, np.ndarray, int, str]:
     """Name, samples as stored, their rate, and SHA-256."""
-    if isinstance(source, torch.Tensor):
-        source = source.detach().cpu()
-        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
-    if isinstance(source, np.ndarray):
-        if rate is None:
-            raise ValueError("an array does not say how fast it was sampled: give its rate")
-        return "array", source, rate, _sum(source)
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | np.ndarray | torch.Tensor):
         raise TypeError(
             f"a sound is a name, a path, an array or a tensor, got {type(source).__name__}"
         )
+    if found := given.array(source, "a sound"):
+        if rate is None:
+            raise ValueError("an array does not say how fast it was sampled: give its rate")
+        return "array", found[0], rate, found[1]
     if source in PLAYED:
         samples = PLAYED[source](rate or RATE)
         return source, samples, rate or RATE, _sum(samples)
     name, path, sha256 = opened(source, "a sound file")
     try:
         with soundfile.SoundFile(path) as file:
-            samples, own_rate, promised = file.read(dtype="float64"), file.samplerate, file.frames
-            header = file.extra_info
+            frames = -1 if file.seekable() else file.frames  # as GSM and ADPCM are not
+            samples, own_rate = file.read(frames, dtype="float64"), file.samplerate
+            promised, header = file.frames, file.extra_info
     except (soundfile.SoundFileError, TypeError) as error:  # a raw file's format is not known
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -1,6 +1,5 @@
 """Videos as signals: from a data set, a file, or an array; 8-bit on the device."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from inrkit.signals import given
 from inrkit.signals.frames import read
 from inrkit.signals.grids import grid
 from inrkit.signals.registry import opened
@@ -137,20 +137,16 @@ def _whole(value) -> bool:
 
 def _read(source, rate: float | None) -> tuple[str, Iterator[np.ndarray], float, str]:
     """Name, frames, their rate, and SHA-256."""
-    if isinstance(source, Tensor):
-        source = source.detach().cpu()
-        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
-    if isinstance(source, np.ndarray):
+    if not isinstance(source, str | Path | np.ndarray | Tensor):
+        raise TypeError(
+            f"a video is a name, a path, an array or a tensor, got {type(source).__name__}"
+        )
+    if found := given.array(source, "a video"):
         if rate is None:
             raise ValueError("an array does not say how fast it is to be shown: give its rate")
         if isinstance(rate, bool) or not (isinstance(rate, Real) and 0 < rate < float("inf")):
             raise ValueError(f"rate is a number of frames a second above 0, got {rate}")
-        sha256 = hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
-        return "array", iter(_checked(source)), rate, sha256
-    if not isinstance(source, str | Path):
-        raise TypeError(
-            f"a video is a name, a path, an array or a tensor, got {type(source).__name__}"
-        )
+        return "array", iter(_checked(found[0])), rate, found[1]
     if rate is not None:
         raise ValueError("a file says itself how fast it is to be shown: give no rate")
     name, path, sha256 = opened(source, "a video file")

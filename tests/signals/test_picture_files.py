@@ -381,6 +381,7 @@ def test_what_has_no_range_or_no_reader_is_refused_in_a_sentence(tmp_path):
     tifffile.imwrite(tmp_path / "far.tif", 255 * FLOATS, photometric="rgb")
     tifffile.imwrite(tmp_path / "nan.tif", np.full((6, 7), np.nan, np.float32))
     tifffile.imwrite(tmp_path / "inks.tif", DEEP, photometric="separated")
+    tifffile.imwrite(tmp_path / "signed.tif", numbers.astype(np.int8))
     (tmp_path / "empty.png").write_bytes(b"")
     Image.MAX_IMAGE_PIXELS, kept = 100, Image.MAX_IMAGE_PIXELS
     try:
@@ -388,7 +389,7 @@ def test_what_has_no_range_or_no_reader_is_refused_in_a_sentence(tmp_path):
         for name, message in (
             ("whole.tif", "32-bit integers"), ("far.tif", r"lie in \[0, 1\]"),
             ("nan.tif", r"lie in \[0, 1\]"), ("inks.tif", "is CMYK of more than 8 bits"),
-            ("empty.png", "empty.png cannot be read as an image"),
+            ("signed.tif", "has int8"), ("empty.png", "empty.png cannot be read as an image"),
             ("bomb.png", "cannot be read as an image"), ("", "it is a folder"),
             ("a" * 300, "neither an item"), ("a\0b", "neither an item"),
         ):  # fmt: skip

@@ -168,6 +168,22 @@ def test_bad_settings_are_refused():
             sound(source, rate=RATE)
 
 
+@pytest.mark.parametrize(
+    "hidden", [np.ma.masked_less(np.linspace(-1, 1, 9), 0), torch.ones(9).to_sparse()]
+)
+def test_numbers_that_cannot_be_had_are_refused(hidden):
+    with pytest.raises(ValueError, match="hides some of its numbers|no plain numbers"):
+        sound(hidden, rate=RATE)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32", "NMS_ADPCM_16"])
+def test_files_that_can_only_be_read_from_the_front_are_read(tmp_path, subtype):
+    wave = tone(300, 8000, 0.2, 0.5)
+    soundfile.write(tmp_path / "a.wav", wave, 8000, subtype=subtype)
+    values = samples_of(sound(tmp_path / "a.wav"))[: len(wave)]
+    assert np.corrcoef(values, wave)[0, 1] > 0.9
+
+
 def test_a_set_that_is_not_here_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("INRKIT_DATA", str(tmp_path))
     monkeypatch.setattr("inrkit.signals.registry._downloads", lambda: tmp_path)
