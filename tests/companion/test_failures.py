@@ -184,6 +184,7 @@ def test_a_binary_profile(copied):
         (["run", "-p", "device=7"], "no device '7'"),
         (["run", "-p", "=3"], "name=value"),
         (["run", "-p", ""], "name=value"),
+        (["run", "-p", "steps=3", "-p", "steps=4"], "steps twice"),
         (["data", "fetch", "skimag"], "did you mean 'skimage'"),
         (["data", "fetch", ""], "no data set ''"),
     ],
