@@ -259,7 +259,7 @@ def _words(value: Any) -> Iterator[str]:
 def registered() -> set[str]:
     """Names of the data registry's items and data sets."""
     columns = ("set", "name", "file", "url", "source", "licence", "sha256", "bytes")
-    rows = tables.rows(paths.REGISTRY, dict.fromkeys(columns, str))
+    rows = tables.rows(paths.REGISTRY, dict.fromkeys(columns, str), key=("name",))
     return {row[column] for row in rows for column in ("set", "name")}
 
 

@@ -29,6 +29,7 @@ BREAKS = {
     "with another column": lambda lines: [lines[0].replace(b",", b",extra,", 1), *lines[1:]],
     "without a column": lambda lines: [lines[0].partition(b",")[2], *lines[1:]],
     "with a value too many": lambda lines: [*lines, lines[-1] + b",one,more"],
+    "with a row twice": lambda lines: [*lines, lines[-1]],
     "with half a row": lambda lines: [*lines, b"half"],
     "with an open quotation": lambda lines: [*lines, b'"half' + lines[-1]],
     "with semicolons": lambda lines: [line.replace(b",", b";") for line in lines],
