@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +40,37 @@ def maybe(kind: Kind) -> Kind:
 
 
 def rows(
-    path: Path, kinds: Mapping[str, Kind], *, absent: Collection[str] = ()
+    path: Path,
+    kinds: Mapping[str, Kind],
+    *,
+    key: Sequence[str] = (),
+    absent: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """The rows of a CSV table in UTF-8.
 
     Args:
         path: of the file; its first line names the columns.
         kinds: for each column what makes a value of its text.
+        key: columns that tell rows apart: no two have the same values there.
         absent: columns that the file need not have.
 
     Raises:
-        TableError: it is missing or no such table, has other columns, no row, or a value that is
-            not of its column's kind.
+        TableError: it is missing or no such table, has other columns, no row, two rows of one key,
+            or a value that is not of its column's kind.
     """
     name = paths.shown(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            return _checked(csv.DictReader(stream, strict=True), name, kinds, absent)
+            found = _checked(csv.DictReader(stream, strict=True), name, kinds, absent)
     except FileNotFoundError:
         raise TableError(f"{name} is missing: {paths.REMEDY}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{name} is not a table in UTF-8 with commas ({error})") from error
+    counted = Counter(tuple(row[column] for column in key) for row in found)
+    if key and max(counted.values()) > 1:
+        again = " ".join(map(str, counted.most_common(1)[0][0]))
+        raise TableError(f"{name} has several rows with the {' and '.join(key)} {again}")
+    return found
 
 
 def _checked(

@@ -74,9 +74,10 @@ LATER = [f.name for f in fields(Claim) if f.default is not MISSING]  # may be mi
 
 @cache
 def _read(path: Path, tables: Path) -> dict[str, Claim]:
-    over = {(row["paper"], row["source"]): row["spread_of"] for row in rows(tables, TABLE)}
+    shown = rows(tables, TABLE, key=("paper", "source"))
+    over = {(row["paper"], row["source"]): row["spread_of"] for row in shown}
     found = {}
-    for row in rows(path, COLUMNS, absent=LATER):
+    for row in rows(path, COLUMNS, key=("id",), absent=LATER):
         spread_of = over.get((row["paper"], row["source"]), "")
         found[row["id"]] = Claim(**row, spread_of=spread_of if row["spread"] else "")
     return found

@@ -5,7 +5,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -139,7 +139,7 @@ def run(
         outcomes = runner.run(
             ids or (),
             profile=profile,
-            overrides=dict(map(_override, parameter or ())),
+            overrides=_overrides(parameter or ()),
             device=device,
             jobs=jobs,
             keep_going=keep_going,
@@ -168,11 +168,16 @@ def _shown(path: Path) -> str:
     return paths.shown(path)
 
 
-def _override(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise InputError(f"-p takes name=value, got {text!r}")
-    return name, value
+def _overrides(given: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"-p takes name=value, got {text!r}")
+        if name in found:
+            raise InputError(f"-p gives the parameter {name} twice")
+        found[name] = value
+    return found
 
 
 @app.command()

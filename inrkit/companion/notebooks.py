@@ -160,8 +160,8 @@ class Notebook:
             return [self._placed(name, one) for one in value]
         if not isinstance(value, str) or name == "device":
             return value
-        path, words = Path(value).expanduser(), set(_words(self.samples[name]))
-        if value in words or not (path.is_file() or path.suffix or len(path.parts) > 1):
+        path, words = Path(os.path.expanduser(value)), set(_words(self.samples[name]))
+        if value in words or not (os.path.isfile(path) or path.suffix or len(path.parts) > 1):
             return value
         known = registered()
         own = any(word[0] == "{" or word in known for word in words)
@@ -259,7 +259,7 @@ def _words(value: Any) -> Iterator[str]:
 def registered() -> set[str]:
     """Names of the data registry's items and data sets."""
     columns = ("set", "name", "file", "url", "source", "licence", "sha256", "bytes")
-    rows = tables.rows(paths.REGISTRY, dict.fromkeys(columns, str))
+    rows = tables.rows(paths.REGISTRY, dict.fromkeys(columns, str), key=("name",))
     return {row[column] for row in rows for column in ("set", "name")}
 
 

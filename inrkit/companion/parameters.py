@@ -100,6 +100,8 @@ def structure(text: str) -> Any:
         return yaml.load(text, Texts)
     except yaml.YAMLError as error:
         raise Wrong(f"{_shown(text)} ({said(error)})") from error
+    except RecursionError as error:
+        raise Wrong(f"{_shown(text)} (nested too deeply)") from error
 
 
 def said(error: yaml.YAMLError) -> str:
@@ -155,7 +157,11 @@ def least(numbers: Sequence[float]) -> int | None:
 def _text(value: Any, samples: Sequence[Any]) -> str:
     if not isinstance(value, str) or not any(isinstance(one, str) for one in samples):
         raise Wrong(_shown(value))
-    if value.strip()[0] in "\"'":
+    return _unquoted(value)
+
+
+def _unquoted(value: str) -> str:
+    if value.strip()[:1] in ("'", '"'):
         with suppress(Wrong):
             quoted = structure(value)
             return quoted if isinstance(quoted, str) and quoted.strip() else value
@@ -177,7 +183,9 @@ def free(value: Any) -> Any:
         return None
     if word in ("true", "false"):
         return word == "true"
-    return free(structure(value)) if word[:1] in ("[", "{") else value if number is None else number
+    if word[:1] in ("[", "{"):
+        return free(structure(value))
+    return _unquoted(value) if number is None else number
 
 
 def single(text: Any, default: Any) -> list[Any]:

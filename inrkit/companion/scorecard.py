@@ -52,7 +52,7 @@ def _row(claim: Claim, record: Measured | None, found: Answers) -> dict[str, Any
 
 def _reasons() -> list[dict[str, str]]:
     """Why claims did not come out as printed: ``data/reasons.csv``, first match wins."""
-    return tables.rows(paths.REASONS, {"pattern": str, "reason": str})
+    return tables.rows(paths.REASONS, {"pattern": str, "reason": str}, key=("pattern",))
 
 
 def _reason(claim: Claim, row: Mapping[str, Any], known: list[dict[str, str]]) -> str:

@@ -84,7 +84,7 @@ def statements() -> list[Statement]:
     kinds = {
         f.name: tables.maybe(tables.whole) if f.type is int else str for f in fields(Statement)
     }
-    rows = tables.rows(paths.STATEMENTS, kinds)
+    rows = tables.rows(paths.STATEMENTS, kinds, key=("id",))
     return [Statement(**{**row, "least": row["least"] or verdicts.FEWEST}) for row in rows]
 
 

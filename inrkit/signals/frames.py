@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -70,10 +71,14 @@ def _clock(stream: av.VideoStream, path: Path) -> Clock:
         raise NoVideo(
             f"{path} is cut short: it holds {len(packets)} of {stream.frames} frames of its video"
         )
+    decoded = [p.dts for p in packets if p.dts is not None]
+    if any(later < sooner for sooner, later in pairwise(decoded)):
+        raise NoVideo(f"{path} is several videos one after the other: their times begin anew")
     rate = stream.average_rate or stream.base_rate
     shown = sorted((p.pts, p.duration or 0) for p in packets if p.pts is not None)
     ticks = np.array([pts for pts, _ in shown])
     if len(shown) < len(packets) or len(shown) == 1:  # a bare stream has no times, one frame no gap
+        rate = stream.codec_context.framerate or rate  # a bare stream's own, before FFmpeg's guess
         if not rate:
             raise NoVideo(f"{path} does not say how fast its frames are to be shown")
         return Clock(float(rate))
@@ -108,9 +113,21 @@ def _told(stream: av.VideoStream) -> float:
 
 def _decoded(path: Path, clock: Clock) -> Iterator[np.ndarray]:
     with _opened(path) as stream:
-        frames = stream.container.decode(stream)
+        if stream.metadata.get("alpha_mode") == "1":
+            raise NoVideo(
+                f"{path} is a WebM with transparency, which is not read: lay it over a background"
+            )
+        frames = _whole(stream.container.decode(stream), path)
         for frame in _evenly(frames, clock) if clock.even else frames:
             yield _picture(frame, stream.sample_aspect_ratio, path)
+
+
+def _whole(frames: Iterable[av.VideoFrame], path: Path) -> Iterator[av.VideoFrame]:
+    """The frames, if the decoder finds nothing wrong with them."""
+    for frame in frames:
+        if frame.is_corrupt:
+            raise NoVideo(f"{path} is damaged: its decoder finds errors in it")
+        yield frame
 
 
 def _evenly(frames: Iterable[av.VideoFrame], clock: Clock) -> Iterator[av.VideoFrame]:

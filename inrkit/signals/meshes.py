@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from inrkit.signals.nearest import TOUCHING, unsigned
 from inrkit.signals.registry import opened
-from inrkit.signals.solids import Surface, parts, surface
+from inrkit.signals.solids import Surface, folded, parts, surface
 
 PROBED = 20_000  # points of the surface whose two sides are looked at
 NEXT_TO = 1e-7  # of the mesh's size: how far from the face
@@ -256,16 +257,19 @@ def mesh(source: str | Path) -> Mesh:
         source: name of an item ("stanford_meshes/bunny"), or path of a file.
 
     Raises:
-        ValueError: the source is missing, unreadable, has no faces, none with an area, or vertices
-            that are not finite.
+        ValueError: the source is missing, unreadable, has no faces, none with an area, some that
+            fold back onto others, or vertices that are not finite.
     """
     import trimesh  # here alone: it is slow to import
 
     name, path, sha256 = opened(source, "a file")
     try:
         beside = trimesh.resolvers.FilePathResolver(str(path)) if _kind(path) == "gltf" else None
+        data = _bytes(path)
+        if _kind(path) == "obj" and re.search(rb"(?m)^\s*f\b[^#\n]*\s0(?=[/\s]|\Z)", data):
+            raise ValueError("a face names the vertex 0, and they are counted from 1")
         found = trimesh.load_mesh(
-            io.BytesIO(_bytes(path)), file_type=_kind(path), process=False, resolver=beside
+            io.BytesIO(data), file_type=_kind(path), process=False, resolver=beside
         )
         vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
     except Exception as error:  # readers raise nearly anything on a damaged file
@@ -279,6 +283,11 @@ def mesh(source: str | Path) -> Mesh:
     placed = Mesh(name, found.vertices, found.faces, sha256, placement)
     if placed.area == 0:
         raise ValueError(f"all faces of {name} are lines: they have no area")
+    if folded(placed.vertices, placed.faces) > TOLERATED:
+        raise ValueError(
+            f"faces of {name} fold back onto their neighbours, as where polygons with reentrant "
+            "corners are cut into triangles: make triangles of them first"
+        )
     return placed
 
 

@@ -113,8 +113,9 @@ def of_file(path: Path, name: str, *, side: int | None = None, managed: bool = T
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
                 if _on_its_side(picture):
                     raise UnidentifiedImageError("a TIFF stored on its side")
-                if 2 in np.atleast_1d(getattr(picture, "tag_v2", {}).get(SAMPLE_FORMAT, 1)):
-                    raise UnidentifiedImageError("a TIFF of signed integers")
+                signed = 2 in np.atleast_1d(getattr(picture, "tag_v2", {}).get(SAMPLE_FORMAT, 1))
+                if signed and picture.mode in ("L", "LA", "RGB", "RGBA"):
+                    raise UnidentifiedImageError("a TIFF of signed bytes")
                 picture.load()
                 ImageOps.exif_transpose(picture, in_place=True)
     except UnidentifiedImageError as error:

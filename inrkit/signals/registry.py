@@ -88,7 +88,7 @@ class SetReport:
 @cache
 def _read(path: Path) -> tuple[Item, ...]:
     kinds = {field.name: tables.whole if field.type is int else str for field in fields(Item)}
-    return tuple(Item(**row) for row in tables.rows(path, kinds))
+    return tuple(Item(**row) for row in tables.rows(path, kinds, key=("name",)))
 
 
 def sets() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 SCRAP = 1e-2  # of the area: walls that cancel in a scan
+FOLD = 1e-10  # one minus the cosine of the angle between faces that lie on each other
 PROBES = 50  # faces of a body that say whether another one holds it
 
 
@@ -90,6 +91,29 @@ def _balanced(vertices: np.ndarray, given: np.ndarray, once: np.ndarray) -> np.n
 def _area(vertices: np.ndarray, faces: np.ndarray) -> float:
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def folded(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """The share of the area in faces that lie on a neighbour, turned over at the edge of both."""
+    edge, _ = _edges(faces, len(vertices))
+    order = np.argsort(edge, kind="stable")
+    sides = order[np.bincount(edge)[edge[order]] == 2].reshape(-1, 2)
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    crosses = np.cross(b - a, c - a)
+    areas = np.linalg.norm(crosses, axis=1)
+    start, end, third = (vertices[faces[sides // 3, (sides + k) % 3]] for k in range(3))
+    along = end - start
+    heights = (
+        third
+        - start
+        - along * (((third - start) * along).sum(-1) / (along * along).sum(-1))[..., None]
+    )  # from the edge to the third corner: in a fold they point the same way
+    one, other = heights[:, 0], heights[:, 1]
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    flat = (one * other).sum(1) > (1 - FOLD) * lengths
+    over = np.zeros(len(faces), bool)
+    over[(sides // 3)[flat & (lengths > 0)]] = True
+    return float(areas[over].sum() / areas.sum())
 
 
 def merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -74,6 +74,7 @@ GOOD = [
     ("chunk", "null", None), ("chunk", "1e4", 10000), ("frames", "none", None),
     ("frames", "30", 30), ("louder", "2.5", 2.5), ("louder", "null", None),
     ("leave_out", "[camera]", ["camera"]), ("clips", "esc10", "esc10"),
+    ("picture", "x" * 5000, "x" * 5000), ("louder", "'very'", "very"),
 ]  # fmt: skip
 
 
@@ -100,7 +101,7 @@ BAD = [
     ("pictures", ["", "[a, ]b", "[", "[a, '']", "{a: b}", [1], None], "a list, each of it text"),
     ("rates", ["[1e-3, x]", "0.1;0.2", "[[1]]", "[-1]", ["x"], "{a: 1}"], "a list, each of it"),
     ("widths", ["[8, 1.5]", "[0]", "8 16"], "whole number, 1 or more"),
-    ("sizes", ["[1, 16]", "1, 16", "8", [1, 16]], "a list, each of it a list"),
+    ("sizes", ["[1, 16]", "1, 16", "8", [1, 16], "[" * 5000], "a list, each of it a list"),
     ("n_train", ["{mnist: many}", "{mnist: 1.5}", "{mnist}", "[5]", "{a: 1, a: 2}"], "pairs name"),
     ("field_rates", ["0.1", "{SIREN: [1]}", ["SIREN"]], "pairs name: value, each value a number"),
     ("chunk", ["1.5", "0", "many", ""], "a whole number, 1 or more or null"),
@@ -149,6 +150,7 @@ def test_paths_are_seen_from_the_folder_of_the_user(notebook, tmp_path, monkeypa
     assert placed("picture", "mine") == f"{here}/mine"
     assert placed("picture", "~/x.png") == f"{tmp_path}/x.png"
     assert placed("picture", "/x.png") == "/x.png"
+    assert placed("picture", "~nobody9/x.png") == f"{here}/~nobody9/x.png"
     assert placed("pictures", "sub.png, camera") == [f"{here}/sub.png", "camera"]
     assert placed("clips", "[a/b.wav]") == [f"{here}/a/b.wav"]
     for name, value in (  # items, words, labels, and parameters that take no files

@@ -290,11 +290,11 @@ def test_a_record_names_its_fits_and_the_files_that_were_read(record, tmp_path):
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(path)
     signal = image(str(path))
     fit(SIREN(2, 1, width=4), Regression(signal.coords, signal.values), steps=2, progress=False,
-        checkpoint=record.checkpoint("a fit"))  # fmt: skip
+        checkpoint=record.checkpoint("its fit"))  # fmt: skip
     record.add("psnr", 1.0)
     record.save()
     run = json.loads((record.folder / "run.json").read_text())
-    (one,) = (entry for entry in run["fits"] if entry["name"] == "a fit")
+    (one,) = (entry for entry in run["fits"] if entry["name"] == "its fit")
     assert one["steps"] == 2 and one["commit"] == run["commit"]
     sums = [entry["sha256"] for entry in run["files"] if entry["name"].endswith("own.png")]
     assert sums == [hashlib.sha256(path.read_bytes()).hexdigest()]

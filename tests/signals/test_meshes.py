@@ -144,6 +144,14 @@ def test_what_is_not_a_mesh_is_refused_in_a_sentence(vertices, faces, message):
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 {} 0\nf 1 2 3\n"
 PLY = "ply\nformat ascii 1.0\nelement vertex 2\n{}end_header\n"
 XYZ = "property float x\nproperty float y\nproperty float z\n"
+CORNERS = "v 0 2 0\nv 0 0 0\nv 2 0 0\nv 2 1 0\nv 1 1 0\nv 1 2 0\n"  # of an L
+
+
+def test_polygons_are_cut_into_triangles(tmp_path):
+    (tmp_path / "square.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n")
+    (tmp_path / "hook.obj").write_text(f"{CORNERS}f 5 6 1 2 3 4\n")  # the reentrant corner first
+    assert np.isclose(mesh(tmp_path / "square.obj").area, 1.8**2)
+    assert np.isclose(mesh(tmp_path / "hook.obj").area, 3 * 0.9**2)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +164,8 @@ XYZ = "property float x\nproperty float y\nproperty float z\n"
         ("far.obj", OBJ.format("inf"), "1 vertices of far.obj are not finite"),
         ("point.obj", OBJ.format("0").replace("v 1", "v 0"), "lie at one place"),
         ("cloud.ply", PLY.format(XYZ) + "0 0 0\n1 1 1\n", "cloud.ply"),
+        ("none.obj", OBJ.format("1").replace("f 1", "f 0"), "names the vertex 0"),
+        ("hook.obj", f"{CORNERS}f 1 2 3 4 5 6\n", "polygons with reentrant corners"),
         ("what.doc", "no mesh at all", "what.doc cannot be read as a mesh"),
         ("half.ply.gz", "not compressed", "half.ply.gz cannot be read as a mesh"),
     ],

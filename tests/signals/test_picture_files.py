@@ -378,18 +378,18 @@ def test_cut_files_are_refused_in_a_sentence(tmp_path, suffix):
 def test_what_has_no_range_or_no_reader_is_refused_in_a_sentence(tmp_path):
     numbers = np.arange(42, dtype=np.int32).reshape(6, 7)
     tifffile.imwrite(tmp_path / "whole.tif", numbers)
-    tifffile.imwrite(tmp_path / "signed.tif", numbers.astype(np.int8))
     tifffile.imwrite(tmp_path / "far.tif", 255 * FLOATS, photometric="rgb")
     tifffile.imwrite(tmp_path / "nan.tif", np.full((6, 7), np.nan, np.float32))
     tifffile.imwrite(tmp_path / "inks.tif", DEEP, photometric="separated")
+    tifffile.imwrite(tmp_path / "signed.tif", numbers.astype(np.int8))
     (tmp_path / "empty.png").write_bytes(b"")
     Image.MAX_IMAGE_PIXELS, kept = 100, Image.MAX_IMAGE_PIXELS
     try:
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "bomb.png")
         for name, message in (
-            ("signed.tif", "has int8"), ("whole.tif", "has int32"), ("far.tif", r"lie in \[0, 1\]"),
+            ("whole.tif", "32-bit integers"), ("far.tif", r"lie in \[0, 1\]"),
             ("nan.tif", r"lie in \[0, 1\]"), ("inks.tif", "is CMYK of more than 8 bits"),
-            ("empty.png", "empty.png cannot be read as an image"),
+            ("signed.tif", "has int8"), ("empty.png", "empty.png cannot be read as an image"),
             ("bomb.png", "cannot be read as an image"), ("", "it is a folder"),
             ("a" * 300, "neither an item"), ("a\0b", "neither an item"),
         ):  # fmt: skip

@@ -123,7 +123,7 @@ def strip(twist):
 
 
 SHEET = (np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]]), np.array([[0, 1, 2], [0, 2, 3]]))
-WALL = (BIG[0], np.concatenate([BIG[1], [[0, 1, 6], [0, 6, 7]]]))
+WALL = (BIG[0], np.concatenate([BIG[1], [[0, 1, 7], [0, 7, 6]]]))
 
 
 @pytest.mark.parametrize(

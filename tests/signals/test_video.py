@@ -194,6 +194,8 @@ def test_bad_settings_are_refused(tmp_path):
     for source in (None, 7, [CLIP], b"a.mp4"):
         with pytest.raises(TypeError, match="a video is a name, a path"):
             video(source, rate=25)
+    with pytest.raises(ValueError, match="behind a mask"):
+        video(np.ma.masked_less(CLIP, 1), rate=25)
     with pytest.raises(ValueError, match="give no rate"):
         video("bikes", rate=25)
 
@@ -239,6 +241,40 @@ def test_files_that_are_cut_short_are_refused(kind, share, tmp_path):
         write_mpeg(path, frames)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match=f"cut.{kind} (is cut short|cannot be read)"):
+        video(path)
+
+
+def test_what_is_damaged_or_joined_is_refused(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    path = tmp_path / "a.ts"
+    write_video(path, frames)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + b"\xff" * 900 + whole[middle + 900 :])
+    with pytest.raises(ValueError, match=r"a\.ts (is damaged|is cut short|cannot be read)"):
+        video(path)
+    path.write_bytes(2 * whole)
+    with pytest.raises(ValueError, match="several videos one after the other"):
+        video(path)
+
+
+def test_a_bare_stream_has_its_own_rate(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    write_video(tmp_path / "a.h264", frames, rate=10)
+    assert video(tmp_path / "a.h264").rate == 10
+
+
+def test_the_transparency_of_a_webm_is_refused(tmp_path):
+    planes = np.full((3, 48, 32), 128, np.uint8)
+    path = encode(tmp_path / "a.webm", planes, "libvpx-vp9", "yuv420p")
+    assert video(path).shape == (3, 32, 32)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuva420p"
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 4), 90, np.uint8), format="rgba")
+        container.mux(stream.encode(frame.reformat(format="yuva420p")))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match="WebM with transparency"):
         video(path)
 
 
