@@ -268,6 +268,7 @@ def mesh(source: str | Path) -> Mesh:
         data = _bytes(path)
         if _kind(path) == "obj" and re.search(rb"(?m)^\s*f\b[^#\n]*\s0(?=[/\s]|\Z)", data):
             raise ValueError("a face names the vertex 0, and they are counted from 1")
+        data = _counted_from_the_first(data) if _kind(path) == "obj" else data
         found = trimesh.load_mesh(
             io.BytesIO(data), file_type=_kind(path), process=False, resolver=beside
         )
@@ -277,6 +278,10 @@ def mesh(source: str | Path) -> Mesh:
         raise ValueError(
             f"{path} cannot be read as a mesh (PLY, OBJ, STL, ...): {reason}"
         ) from error
+    if len(vertices) == len(faces) == 0:
+        raise ValueError(f"{path} holds no triangles: it is empty, damaged or of another kind")
+    if len(faces) < (announced := _announced(data, _kind(path))):
+        raise ValueError(f"{path} is cut short: it holds {len(faces)} of {announced} faces")
     checked = Mesh(name, vertices, faces)
     placement = _placement(vertices[faces.ravel()], name)
     found = surface(placement.into(checked.vertices), checked.faces)
@@ -329,6 +334,35 @@ def _kind(path: Path) -> str:
 def _bytes(path: Path) -> bytes:
     data = path.read_bytes()
     return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
+
+
+def _announced(data: bytes, kind: str) -> int:
+    """Faces, at least, that a file's header announces; 0 where it does not."""
+    head = data[:10_000].partition(b"end_header")[0]
+    if kind == "ply":
+        found = re.search(rb"^element\s+face\s+(\d+)", head, re.MULTILINE)
+    else:
+        found = re.match(rb"\s*\w*OFF\s+\d+\s+(\d+)\s", re.sub(rb"#.*", b"", head))
+    return int(found[1]) if found and kind in ("ply", "off") else 0
+
+
+def _counted_from_the_first(data: bytes) -> bytes:
+    """An OBJ file whose faces count corners from the first one, not back from the latest."""
+    if not re.search(rb"^\s*f\s.*-", data, re.MULTILINE):
+        return data
+    lines, met = re.sub(rb"\\\r?\n", b" ", data).splitlines(), {b"v": 0, b"vt": 0, b"vn": 0}
+    for i, line in enumerate(lines):
+        key, *corners = line.partition(b"#")[0].split() or [b""]
+        if key in met:
+            met[key] += 1
+        elif key == b"f":
+            pairs = [zip(corner.split(b"/"), met.values(), strict=False) for corner in corners]
+            whole = [
+                b"/".join(b"%d" % (n + 1 + int(x)) if x.startswith(b"-") else x for x, n in pair)
+                for pair in pairs
+            ]
+            lines[i] = b" ".join([key, *whole])
+    return b"\n".join(lines)
 
 
 def _read_columns(data: bytes) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
@@ -85,12 +86,13 @@ def fit(
     r"""Minimize a loss over the parameters of a model by full-batch gradient steps.
 
     On a CPU a step is accumulated over chunks of points whose activations stay in cache: the same
-    gradient up to rounding, about twice as fast. The losses of a stack's signals are summed, each
-    signal thus trains as it would alone. An interrupted fit continues from its checkpoint, on a CPU
-    to the same bits as if it had not been interrupted, and a finished one is not repeated: the
-    checkpoint's name carries a :mod:`~inrkit.training.digest` of all that determines the result, so
-    that no other fit takes it for its own. Where that cannot be told, there is no checkpoint, and a
-    warning says why.
+    gradient up to rounding, about twice as fast; errors that depend on other points, as with batch
+    normalization, are computed at all points at once. The losses of a stack's signals are summed,
+    each signal thus trains as it would alone. An interrupted fit continues from its checkpoint, on
+    a CPU to the same bits as if it had not been interrupted, and a finished one is not repeated:
+    the checkpoint's name carries a :mod:`~inrkit.training.digest` of all that determines the
+    result, so that no other fit takes it for its own. Where that cannot be told, there is no
+    checkpoint, and a warning says why.
 
     Args:
         model: any module that the loss can evaluate; trained in place.
@@ -190,12 +192,21 @@ class _Run:
         self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
         finished = state is not None and state.get("step") == steps
-        self.names, first, points = tried(model, loss, self.place) if not finished else ((), 0, 0)
+        self.names, first, points, joint = (
+            tried(model, loss, self.place) if not finished else ((), 0, 0, False)
+        )
         work = passes(loss)
         if compiled is None:
             compiled = not finished and pays(model, points, steps, work)
         self.gradients = Gradients(model, compiled)
-        self.chunk = chunk or (chunk_rows(model, work) if self.device.type == "cpu" else points)
+        if joint and chunk and chunk < points:
+            warnings.warn(
+                "errors depend on other points of a batch, as with batch normalization: in chunks "
+                "they are others",
+                stacklevel=4,
+            )
+        in_cache = self.device.type == "cpu" and not joint
+        self.chunk = chunk or (chunk_rows(model, work) if in_cache else points)
         if state is None:
             self.terms = torch.zeros(steps, *first.shape, dtype=first.dtype, device=self.device)
         else:

@@ -7,14 +7,15 @@ to know when to stop, runs as it is written; so does all where there is no C++ c
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from inrkit.training.checks import untouched
 from inrkit.training.losses import Batch, Loss, named
 
 CORE, CARD = 4e10, 2e13  # operations a second of a core and of a GPU: orders of magnitude
@@ -99,7 +100,7 @@ def compiled_gradient(errors: nn.Module, batch: Batch) -> Callable | None:
     fixed = [x.clone() for x in fixed.values()]  # tracing runs what changes buffers
     on = [trained[0].device] if trained[0].is_cuda else []
     options = {"fallback_random": True, "triton.cudagraphs": bool(on)}  # draws are the eager ones
-    with torch.random.fork_rng(on), torch.no_grad():
+    with torch.random.fork_rng(on), torch.no_grad(), untouched(errors, errors.loss):
         try:
             graph = make_fx(_gradient(errors))(trained, fixed, *batch)
         except torch.OutOfMemoryError:
@@ -128,24 +129,63 @@ def _gradient(errors: nn.Module) -> Callable:
         parameters = [p.detach().requires_grad_() for p in parameters]
         given = dict(zip([*names, *others], [*parameters, *fixed], strict=True))
         with torch.enable_grad():
-            terms = functional_call(errors, given, batch)
+            with _exchanged(errors, given):
+                terms = errors(*batch)
             found = torch.autograd.grad(terms.sum(), parameters, allow_unused=True)
         return terms.detach(), *found
 
     return gradient
 
 
+@contextmanager
+def _exchanged(module: nn.Module, given: dict[str, Tensor]) -> Iterator[None]:
+    """A module with other parameters and buffers, wherever it holds one of them, once or more."""
+    own = dict(module.named_parameters()) | dict(module.named_buffers())
+    new = {id(own[name]): tensor for name, tensor in given.items()}
+    held = [x for m in module.modules() for x in (m._parameters, m._buffers)]
+    before = [dict(x) for x in held]
+    try:
+        for tensors in held:
+            tensors.update({name: new.get(id(x), x) for name, x in tensors.items()})
+        yield
+    finally:
+        for tensors, old in zip(held, before, strict=True):
+            tensors.update(old)
+
+
 def _agree(graph: Callable, errors: nn.Module, batch: Batch, on: list[torch.device]) -> bool:
-    """Whether a graph gives what the loss does, at parameters that it was not traced at."""
+    """Whether a graph gives and changes what the loss itself does, at other parameters."""
     trained, fixed = _tensors(errors)
-    moved, found = [1.01 * p.detach() for p in trained.values()], []
-    for function in (graph, _gradient(errors)):
+    before = [p.clone() for p in trained.values()]
+    own = [dict(vars(m)) for m in errors.modules()]
+    state = [x.clone() for x in fixed.values()]
+    for p in trained.values():
+        p.mul_(1.01)
+    try:
         with torch.random.fork_rng(on):
-            found.append(function(moved, [x.clone() for x in fixed.values()], *batch))
+            ours = graph(list(trained.values()), state, *batch)
+        with torch.random.fork_rng(on), untouched(errors):
+            with torch.enable_grad():
+                terms = errors(*batch)
+                slopes = torch.autograd.grad(terms.sum(), list(trained.values()), allow_unused=True)
+            if any(
+                vars(m).get(name) is not value
+                for m, held in zip(errors.modules(), own, strict=True)
+                for name, value in held.items()
+            ):
+                return False
+            theirs = terms.detach(), *slopes
+            after = [x.clone() for x in _tensors(errors)[1].values()]
+    finally:
+        for p, value in zip(trained.values(), before, strict=True):
+            p.copy_(value)
+    if any((a is None) != (b is None) for a, b in zip(ours, theirs, strict=True)):
+        return False
+    found = (*ours, *state), (*theirs, *after)
     return all(
         (ours - theirs).norm() <= AGREES * theirs.norm() or ours.isnan().any()
         for ours, theirs in zip(*found, strict=True)
-        if ours is not None
+        if ours is not None and ours.dtype.is_floating_point | ours.dtype.is_complex
     )
 
 

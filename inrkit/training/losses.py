@@ -68,17 +68,33 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Whole:
-    """A plain function of the model alone as a loss, ``loss(model)``, a number for each signal."""
+    """A plain function of the model alone as a loss, ``loss(model)``, a number for each signal.
 
-    function: Callable[[nn.Module], Tensor]
+    Signals are an axis that parameters begin with; a dictionary of such numbers does as well.
+    """
+
+    function: Callable[[nn.Module], Errors]
 
     def sample(self, step: Tensor) -> Batch:
         """One point that nobody looks at."""
         return (torch.zeros(1, 1, device=step.device),)
 
-    def error(self, model: nn.Module, nothing: Tensor) -> Tensor:
+    def error(self, model: nn.Module, nothing: Tensor) -> Errors:
         """The loss, as that point's error."""
-        return torch.as_tensor(self.function(model)).unsqueeze(-1)
+        found = self.function(model)
+        if not isinstance(found, dict):
+            return self._at_point(model, found)
+        return {name: self._at_point(model, term) for name, term in found.items()}
+
+    def _at_point(self, model: nn.Module, found: Tensor) -> Tensor:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else ()
+        axes = {tuple(p.shape[: len(shape)]) for p in model.parameters()}
+        if not isinstance(found, Tensor) or (found.numel() != 1 and shape not in axes):
+            raise ValueError(
+                "loss(model) is one number for each signal, an axis that parameters begin with; "
+                f"got {shape or type(found)}: average over points by .mean()"
+            )
+        return found.unsqueeze(-1)
 
 
 def as_loss(loss: Loss | Callable, batch: Batch) -> Loss:
@@ -95,6 +111,14 @@ def as_loss(loss: Loss | Callable, batch: Batch) -> Loss:
         raise TypeError(
             "a loss is an object with sample(step) and error(model, *batch), a function "
             f"error(model, *batch) with its batch, or a function loss(model), not {type(loss)}"
+        )
+    if strange := [type(x).__name__ for x in batch if not isinstance(x, Tensor)]:
+        raise TypeError(f"a batch is made of tensors, got {strange[0]}: torch.as_tensor makes one")
+    points = {x.shape[-2] for x in batch if x.ndim > 1} - {1}
+    if flat := [tuple(x.shape) for x in batch if x.ndim == 1 and len(x) in points]:
+        raise ValueError(
+            f"points lie along the axis before the last, and {flat[0]} has none: .unsqueeze(-1) "
+            "gives each point its number"
         )
     return Pointwise(loss, batch) if batch else Whole(loss)
 

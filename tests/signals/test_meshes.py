@@ -166,6 +166,16 @@ def test_polygons_are_cut_into_triangles(tmp_path):
         ("cloud.ply", PLY.format(XYZ) + "0 0 0\n1 1 1\n", "cloud.ply"),
         ("none.obj", OBJ.format("1").replace("f 1", "f 0"), "names the vertex 0"),
         ("hook.obj", f"{CORNERS}f 1 2 3 4 5 6\n", "polygons with reentrant corners"),
+        ("cut.off", "OFF\n# a face is gone\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "1 of 2 faces"),
+        (
+            "cut.ply",
+            PLY.format(f"{XYZ}element face 2\nproperty list uchar int vertex_indices\n").replace(
+                "vertex 2", "vertex 3"
+            )
+            + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
+            "cut.ply is cut short: it holds 1 of 2 faces",
+        ),
+        ("cut.stl", "solid a\nfacet normal 0 0 1\nouter loop\n", "cut.stl"),
         ("what.doc", "no mesh at all", "what.doc cannot be read as a mesh"),
         ("half.ply.gz", "not compressed", "half.ply.gz cannot be read as a mesh"),
     ],
@@ -175,6 +185,19 @@ def test_damaged_files_are_refused_in_a_sentence(name, text, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         mesh(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_corners_counted_back_from_the_latest_are_those(tmp_path):
+    """In the midst of an OBJ file, with or without textures, on one line or two."""
+    made = (
+        f"v {x} 0 0\nvt 0 0\nv {x} 1 0\nv {x} 0 1\nv {x + 1} 0 0\n"
+        "f -4/-1 -2/-1 -3/-1\nf -4 -3 -1 # a - b\nf -4 \\\n-1 -2\nf -3 -2 -1\n"
+        for x in (0, 3)
+    )
+    (tmp_path / "two.obj").write_text("".join(made))
+    found = mesh(tmp_path / "two.obj")
+    assert found.watertight and (len(found.vertices), len(found.faces)) == (8, 8)
+    assert found.volume * found.placement.scale**3 == pytest.approx(2 / 6)
 
 
 def test_missing_files_are_named():

@@ -105,6 +105,81 @@ def test_an_error_is_one_number_a_point(reduced):
         fit(model(), error, loss.coords, loss.values, steps=1, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("error", "batch", "message"),
+    [
+        (lambda m: {"a": m.first, "b": None}, (), "loss.model. is one number for each signal"),
+        (lambda m: m(torch.ones(7, 2))[..., 0], (), r"got \(7,\): average over points"),
+        (lambda m, x: 1j * m(x)[..., 0], (torch.ones(7, 2),), "an error is a real number"),
+        (lambda m, x: {}, (torch.ones(7, 2),), "at least one term"),
+        (lambda m, x, y: m(x) - y, (torch.ones(7, 2), torch.ones(7)), r"\(7,\) has none"),
+    ],
+)
+def test_errors_that_are_none_are_refused_in_a_sentence(error, batch, message):
+    network = model()
+    network.first = torch.nn.Parameter(torch.ones(()))
+    with pytest.raises(ValueError, match=message):
+        fit(network, error, *batch, steps=1, progress=False)
+
+
+def test_a_batch_is_made_of_tensors():
+    with pytest.raises(TypeError, match="a batch is made of tensors, got list"):
+        fit(model(), lambda network, x: network(x), [[1.0, 2.0]], steps=1, progress=False)
+
+
+def test_terms_of_a_loss_as_a_whole_are_told_apart():
+    x = problem().coords
+    found = fit(model(), lambda m: {1: m(x).mean(), 2: m(x).square().mean()}, steps=1,
+                progress=False)  # fmt: skip
+    assert list(found.terms) == ["1", "2"]
+    assert torch.allclose(found.terms["2"][0], model()(x).square().mean())
+
+
+def relative(network, x, y):
+    off = (network(x) - y).abs().mean(-1)
+    return off / off.mean().detach().sqrt()
+
+
+def squared(network, x, y):
+    return (network(x) - y).square().mean(-1)
+
+
+@pytest.mark.parametrize(("batchnorm", "error"), [(False, relative), (True, squared)])
+def test_errors_that_depend_on_other_points_are_taken_at_all_of_them(batchnorm, error, monkeypatch):
+    monkeypatch.setattr(sys.modules["inrkit.training.fit"], "chunk_rows", lambda *_: 64)
+    loss = problem(dtype=torch.float64)
+    torch.manual_seed(0)
+    middle = torch.nn.BatchNorm1d(8) if batchnorm else torch.nn.Tanh()
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), middle, torch.nn.Linear(8, 1)).double()
+    expected = error(network, loss.coords, loss.values).mean()
+    batch = error, loss.coords, loss.values
+    assert torch.allclose(fit(network, *batch, steps=1, progress=False).losses[0], expected)
+    with pytest.warns(UserWarning, match="errors depend on other points"):
+        fit(network, *batch, steps=1, chunk=50, progress=False)
+
+
+class Remembers(torch.nn.Module):
+    """Takes another tensor for its buffer, and counts, at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.calls = model(), 0
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, x):
+        y = self.inner(x)
+        self.calls, self.mean = self.calls + 1, 0.9 * self.mean + 0.1 * y.detach().mean()
+        return y
+
+
+def test_a_model_is_called_as_often_as_a_plain_loop_calls_it():
+    loss, ours, theirs = problem(), Remembers(), Remembers()
+    fit(ours, loss, steps=3, lr=1e-3, progress=False)
+    plain_loop(theirs, loss, 3, 1e-3)
+    assert ours.calls == theirs.calls == 3
+    assert torch.allclose(ours.mean, theirs.mean)
+
+
 def test_points_of_a_batch_are_as_many():
     x = problem().coords
     for batch in ((x, x[:-1]), (x[:0],), (x[:, 0],)):

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from inrkit.calculus import laplacian
 from inrkit.fields import FINER, SIREN, FourierMFN, ImplicitField, stack
-from inrkit.training import Regression, SignedDistance, fit, gradients
+from inrkit.training import Pointwise, Regression, SignedDistance, fit, gradients
 from inrkit.training.gradients import Gradients, pays
 
 X = torch.linspace(-1, 1, 80).reshape(40, 2)
@@ -114,6 +114,46 @@ def test_what_changes_or_looks_at_numbers_is_not_compiled():
         assert not agree(model, Regression(X, Y))
     found, _, _ = once(Counts(), Regression(X, Y), compiled=True)
     assert list(found.graphs.values()) == [None]
+
+
+class Twice(nn.Module):
+    """A layer that is used at two places."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, layer = inner, nn.Linear(2, 2)
+        self.first, self.second = layer, nn.Sequential(nn.Tanh(), layer)
+
+    def forward(self, x):
+        return self.inner(self.second(self.first(x)))
+
+
+class Follows(nn.Module):
+    """A network that takes another tensor for its buffer at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, x):
+        y = self.inner(x)
+        self.mean = 0.9 * self.mean + 0.1 * y.detach().mean()
+        return y
+
+
+def test_shared_layers_and_parameters_from_outside_train_as_in_eager_steps():
+    model = Twice(network())
+    before = list(model.parameters())
+    assert agree(model, Regression(X, Y))
+    assert all(a is b for a, b in zip(before, model.parameters(), strict=True))
+    weights = list(model.parameters())
+
+    def error(model, x, y):
+        return (model(x) - y).square().mean(-1) + sum(w.square().sum() for w in weights)
+
+    assert not agree(model, Pointwise(error, (X, Y)))
+    assert not agree(Follows(), Regression(X, Y))
 
 
 def test_without_a_compiler_one_warning_and_eager_steps(monkeypatch):
