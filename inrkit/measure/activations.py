@@ -135,7 +135,7 @@ def gaussian_surrogate(pre: Tensor, activation: Elementwise) -> Tensor:
     the network seeking them. The sample is the normal quantiles, as many as ``pre`` has values.
     """
     n = pre.numel()
-    quantiles = torch.from_numpy(ndtri((np.arange(n) + 0.5) / n))
+    quantiles = torch.from_numpy(ndtri((np.arange(n) + 0.5) / n)).to(pre.device)
     return activation(pre.double().mean() + pre.double().std() * quantiles)
 
 
