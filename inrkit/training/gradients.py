@@ -20,7 +20,7 @@ from inrkit.training.losses import Batch, Loss, named
 
 CORE, CARD = 4e10, 2e13  # operations a second of a core and of a GPU: orders of magnitude
 LAUNCHES = 1e-3  # seconds that the launches of a step take on a GPU
-WORTH = 120.0  # seconds of eager steps, of which compiling saves a quarter, and costs 10 to 30
+WORTH = {"cpu": 120.0, "cuda": 15.0}  # seconds of eager steps; compiling costs 10 to 30, and 4
 AGREES = 1e-4  # of the norm: a graph has the operations of what was traced, in their order
 SHAPES = 4  # of batches that are compiled
 
@@ -30,8 +30,8 @@ def pays(model: nn.Module, points: int, steps: int, passes: int) -> bool:
     device = next(model.parameters()).device
     operations = 6 * sum(p.numel() for p in model.parameters()) * points * passes
     if device.type == "cuda":
-        return steps * max(operations / CARD, LAUNCHES) > WORTH
-    return steps * operations / (CORE * torch.get_num_threads()) > WORTH
+        return steps * max(operations / CARD, LAUNCHES) > WORTH["cuda"]
+    return steps * operations / (CORE * torch.get_num_threads()) > WORTH["cpu"]
 
 
 class _Errors(nn.Module):
