@@ -50,7 +50,7 @@ def _opened(path: Path) -> Iterator[av.VideoStream]:
             streams = [s for s in container.streams.video if not s.disposition & covers]
             if not streams or container.format.name in NOT_FILMED:
                 raise NoVideo(f"{path} holds no video")
-            _whole(path, streams[0])
+            _check(path, streams[0])
             yield streams[0]
     except NoVideo:
         raise
@@ -59,17 +59,14 @@ def _opened(path: Path) -> Iterator[av.VideoStream]:
         raise NoVideo(f"{path} cannot be read as a video (MP4, WebM, ...): {reason}") from error
 
 
-def _whole(path: Path, stream: av.VideoStream) -> None:
+def _check(path: Path, stream: av.VideoStream) -> None:
     """Refuse what FFmpeg would show a part of, in silence."""
-    end = (
-        path.read_bytes()[-64:].rstrip(b"\0\r\n") if stream.container.format.name == "gif" else b";"
-    )
-    if not end.endswith(b";"):
+    gif = stream.container.format.name == "gif"
+    if gif and not path.read_bytes()[-64:].rstrip(b"\0\r\n").endswith(b";"):
         raise NoVideo(f"{path} is cut short: a GIF ends with a semicolon")
     if stream.metadata.get("alpha_mode") == "1":
         raise NoVideo(
-            f"{path} is a WebM whose transparency is a second video, which is not read: convert it "
-            "to a format with an alpha channel, as FFmpeg does with -c:v libvpx-vp9 before -i"
+            f"{path} is a WebM with transparency, which is not read: lay it over a background"
         )
 
 
@@ -128,10 +125,6 @@ def _told(stream: av.VideoStream) -> float:
 
 def _decoded(path: Path, clock: Clock) -> Iterator[np.ndarray]:
     with _opened(path) as stream:
-        if stream.metadata.get("alpha_mode") == "1":
-            raise NoVideo(
-                f"{path} is a WebM with transparency, which is not read: lay it over a background"
-            )
         frames = _whole(stream.container.decode(stream), path)
         for frame in _evenly(frames, clock) if clock.even else frames:
             yield _picture(frame, stream.sample_aspect_ratio, path)

@@ -414,17 +414,6 @@ def test_a_gif_that_is_cut_between_frames_is_refused(tmp_path):
         video(tmp_path / "a.gif")
 
 
-def test_transparency_that_is_a_second_video_is_refused(tmp_path):
-    with av.open(tmp_path / "a.webm", "w") as container:
-        stream = container.add_stream("libvpx-vp9", rate=10)
-        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuva420p"
-        clear = np.zeros((16, 16, 4), np.uint8)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(clear, format="rgba")))
-        container.mux(stream.encode())
-    with pytest.raises(ValueError, match="transparency is a second video"):
-        video(tmp_path / "a.webm")
-
-
 def test_what_is_no_film_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no film but a text\n" * 20)
     for name in ("notes.txt", "song.mp3"):
