@@ -134,7 +134,7 @@ def _number(value: Any, samples: Sequence[Any]) -> float:
 
 
 def as_number(value: Any) -> int | float | None:
-    """A finite number, given as one or as text; None if it is none."""
+    """A finite number, given as one or as text; None if it is none, or too near to 0."""
     if isinstance(value, bool) or not isinstance(value, str | Real):
         return None
     for kind in (int, float):
@@ -142,7 +142,8 @@ def as_number(value: Any) -> int | float | None:
             number = kind(value)
             if kind is int and isinstance(value, Real) and not isinstance(value, Integral):
                 continue
-            return number if math.isfinite(number) else None
+            lost = number == 0 and set(str(value).lower().partition("e")[0]) & set("123456789")
+            return number if math.isfinite(number) and not lost else None
     return None
 
 

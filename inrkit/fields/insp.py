@@ -7,6 +7,7 @@ sampled anywhere, saved, differentiated, and processed again.
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from itertools import chain
 from math import factorial, prod, sqrt
 
 import torch
@@ -57,7 +58,8 @@ class INSPNet(nn.Module):
         self.fusion, self.order = fusion, order
         degrees = [sum(index) for index in total_degree(dimensions, order).indices]
         scales = torch.ones(order + 1) if scales is None else scales
-        self.register_buffer("scales", scales[degrees].clone())
+        held = next(chain(field.parameters(), field.buffers()), scales)
+        self.register_buffer("scales", scales[degrees].to(held.device, copy=True))
 
     def features(self, coords: Tensor) -> Tensor:
         """The scaled partials, ``(*signals, n, c, M)``; of a jet of coordinates, their jet."""

@@ -1,5 +1,6 @@
 """Triangle meshes and oriented point clouds: read, checked, placed in the cube, sampled."""
 
+import codecs
 import gzip
 import io
 import re
@@ -265,7 +266,7 @@ def mesh(source: str | Path) -> Mesh:
     name, path, sha256 = opened(source, "a file")
     try:
         beside = trimesh.resolvers.FilePathResolver(str(path)) if _kind(path) == "gltf" else None
-        data = _bytes(path)
+        data = _bytes(path).removeprefix(codecs.BOM_UTF8)
         if _kind(path) == "obj" and re.search(rb"(?m)^\s*f\b[^#\n]*\s0(?=[/\s]|\Z)", data):
             raise ValueError("a face names the vertex 0, and they are counted from 1")
         data = _counted_from_the_first(data) if _kind(path) == "obj" else data

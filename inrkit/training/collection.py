@@ -60,7 +60,7 @@ def fit_collection(
 
     def group_of(first: int) -> nn.Module:
         indices = range(first, min(first + group, len(values)))
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([coords.device] if coords.is_cuda else []):
             models = [_seeded(build, seed if shared else seed + i) for i in indices]
         return stack(models).to(coords.device)
 

@@ -261,7 +261,7 @@ class _Run:
 
     def evaluate(self, batches: list[Batch]) -> Tensor:
         """The terms of the loss, ``(terms, *signals)``; their gradient in that of parameters."""
-        self.optimizer.zero_grad(set_to_none=False)
+        self.optimizer.zero_grad()  # to None: what no term depends on is not moved
         found = []
         for (weight, part), batch in zip(parts(self.loss), batches, strict=True):
             points, total = count(batch), 0

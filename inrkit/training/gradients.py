@@ -89,8 +89,9 @@ class Gradients:
 
 def _add(parameter: nn.Parameter, gradient: Tensor, scale: float) -> None:
     if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    parameter.grad.add_(gradient, alpha=scale)
+        parameter.grad = scale * gradient
+    else:
+        parameter.grad.add_(gradient, alpha=scale)
 
 
 def compiled_gradient(errors: nn.Module, batch: Batch) -> Callable | None:

@@ -149,6 +149,9 @@ CORNERS = "v 0 2 0\nv 0 0 0\nv 2 0 0\nv 2 1 0\nv 1 1 0\nv 1 2 0\n"  # of an L
 
 def test_polygons_are_cut_into_triangles(tmp_path):
     (tmp_path / "square.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n")
+    marked = "\N{ZERO WIDTH NO-BREAK SPACE}v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n"
+    (tmp_path / "marked.obj").write_text(marked, encoding="utf-8")  # as some editors begin a file
+    assert np.isclose(mesh(tmp_path / "marked.obj").area, 1.8**2)
     (tmp_path / "hook.obj").write_text(f"{CORNERS}f 5 6 1 2 3 4\n")  # the reentrant corner first
     assert np.isclose(mesh(tmp_path / "square.obj").area, 1.8**2)
     assert np.isclose(mesh(tmp_path / "hook.obj").area, 3 * 0.9**2)

@@ -85,6 +85,34 @@ def test_many_steps_agree_and_unused_parameters_stay():
     assert torch.equal(ours.model.spare.detach(), torch.ones(3))
 
 
+class InTurn:
+    """The error of two networks, one at even steps and one at odd ones."""
+
+    passes = 1
+
+    def sample(self, step):
+        return X, Y, step % 2 * torch.ones(len(X), 1)
+
+    def error(self, models, x, y, odd):
+        return (models[int(odd[0])](x) - y).square().sum(-1)
+
+
+def test_what_a_step_does_not_depend_on_stays_as_in_a_plain_loop():
+    def models():
+        torch.manual_seed(0)
+        return nn.ModuleList([network(), network()])
+
+    ours, theirs = models(), models()
+    fit(ours, InTurn(), steps=6, lr=1e-2, chunk=len(X), progress=False)
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-2, fused=True)
+    for step in range(6):
+        optimizer.zero_grad()
+        (theirs[step % 2](X) - Y).square().sum(-1).mean().backward()
+        optimizer.step()
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-7)
+
+
 class Counts(nn.Module):
     """A network that is another one at every call."""
 
