@@ -87,12 +87,14 @@ class INSPConvLayer(nn.Module):
                 f"{len(derivatives)} of them"
             )
         sources = _sources(self.dimensions, order, self.order)
-        blocks = self.matrix().unflatten(-1, (self.operators.shape[0], -1)).movedim(1, 2)
-        joint = blocks.new_zeros(len(sources), len(blocks), len(derivatives), blocks.shape[-1])
-        for i, chosen in enumerate(sources):
-            joint[i, :, chosen] = blocks
+        blocks = self.matrix().unflatten(-1, (self.operators.shape[0], -1)).unbind(-1)
+        none, columns = torch.zeros_like(blocks[0]), range(len(derivatives))
+        joint = [
+            torch.cat([blocks[rows.index(j)] if j in rows else none for j in columns], dim=-1)
+            for rows in sources
+        ]
         together = derivatives.movedim(0, -2).flatten(-2)
-        z = functional.linear(together, joint.flatten(2).flatten(0, 1))
+        z = functional.linear(together, torch.cat(joint))
         return z.unflatten(-1, (len(sources), -1)).movedim(-2, 0)
 
 
