@@ -124,9 +124,3 @@ def show(value: float | None, spread: float | None = None, unit: str = "") -> st
         return "—"
     around = "" if spread is None or math.isnan(spread) else f" ± {spread:.2g}"
     return f"{value:.4g}{around} {unit}".rstrip()
-
-
-def show_deviation(claim: Claim, value: float) -> str:
-    """A deviation as people write it: ``-2.1 dB``, ``+12 %``."""
-    size, unit = deviation(claim, value)
-    return f"{size:+.3g} {unit}".rstrip()

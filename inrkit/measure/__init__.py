@@ -55,7 +55,6 @@ from inrkit.measure.ntk import (
     mean_product,
     ntk,
     ntk_by_layer,
-    ntk_diagonal,
     shallow_kernel,
 )
 from inrkit.measure.perceptual import LPIPS, lpips
@@ -113,7 +112,6 @@ __all__ = [
     "normal_consistency",
     "ntk",
     "ntk_by_layer",
-    "ntk_diagonal",
     "paired_interval",
     "prediction_interval",
     "peak_memory",

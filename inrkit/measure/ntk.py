@@ -76,12 +76,6 @@ def _assemble(strips: list[Tensor], symmetric: bool) -> Tensor:
     return kernel
 
 
-def ntk_diagonal(model: nn.Module, coords: Tensor, *, memory: int = MEMORY) -> Tensor:
-    """The kernel's diagonal alone, ``(n c,)``; arguments are those of :func:`ntk`."""
-    blocks = _jacobians(model, coords, _block_rows(model, coords, memory))
-    return torch.cat([sum(j.square().sum(-1) for j in block.values()) for block in blocks])
-
-
 def _trained(model: nn.Module) -> dict[str, Tensor]:
     found = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     if not found:

@@ -234,12 +234,9 @@ class _Run:
                 )
             for group in self.groups:
                 group["lr"] = self.lr * factor
-        before = _copy(self.model.state_dict()) if LOWEST in self.wanted else None
         with rounding(self.precision):
             self.one_step()
         self.step += 1
-        if before and self.total(self.step - 1) <= self.terms[: self.step].sum(1).min():
-            self.snapshots[LOWEST] = before
         if self.step in self.wanted:
             self.snapshots[self.step] = _copy(self.model.state_dict())
 
@@ -249,6 +246,8 @@ class _Run:
 
         def evaluate() -> Tensor:
             found.append(self.evaluate(batches))
+            if LOWEST in self.wanted and len(found) == 1:
+                self.keep_lowest(found[0].sum(0))
             return found[-1].sum()
 
         if _asks_again(self.optimizer):
@@ -258,6 +257,16 @@ class _Run:
             self.optimizer.step()
         self.terms[self.step] = found[0]
         self.place += 1
+
+    def keep_lowest(self, total: Tensor) -> None:
+        """The model as it is now, if its loss is the lowest yet; nothing waits for the device."""
+        state = self.model.state_dict()
+        if self.step == 0:
+            self.snapshots[LOWEST] = _copy(state)
+            return
+        lower = total <= self.terms[: self.step].sum(1).min()
+        for name, kept in self.snapshots[LOWEST].items():
+            kept.copy_(torch.where(lower, state[name], kept))
 
     def evaluate(self, batches: list[Batch]) -> Tensor:
         """The terms of the loss, ``(terms, *signals)``; their gradient in that of parameters."""
