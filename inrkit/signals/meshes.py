@@ -137,7 +137,15 @@ class Mesh:
 
     @property
     def volume(self) -> float:
-        r"""Enclosed volume :math:`\frac{1}{6} \sum_F a \cdot (b \times c)`, by Gauss's theorem."""
+        r"""Enclosed volume :math:`\frac{1}{6} \sum_F a \cdot (b \times c)`, by Gauss's theorem.
+
+        What several bodies share counts once for each.
+
+        Raises:
+            ValueError: the mesh is open.
+        """
+        if not self.watertight:
+            raise ValueError(f"{self.name} {self._surface.problem}: it encloses no volume")
         return float((self.vertices[self.faces[:, 0]] * self._crosses).sum() / 6)
 
     def surface_points(self, n: int) -> OrientedPoints:

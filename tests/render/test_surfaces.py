@@ -36,7 +36,9 @@ def test_slabs_give_the_surface_of_the_whole_grid(name, resolution):
         distance, _ = cKDTree(here.vertices).query(there.vertices)
         assert distance.max() < 1e-3 * 2 / (resolution - 1)
     assert slabs.area == pytest.approx(whole.area, rel=1e-5)
-    assert slabs.volume == pytest.approx(whole.volume, rel=1e-5)
+    assert slabs.open_edges == whole.open_edges
+    if whole.watertight:
+        assert slabs.volume == pytest.approx(whole.volume, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [Sphere(0.6), TorusKnot()], ids=repr)

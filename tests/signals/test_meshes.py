@@ -73,6 +73,8 @@ def test_holes_are_counted_and_inside_is_refused_but_samples_are_not(tmp_path):
     for question in (found.inside, found.distance):
         with pytest.raises(ValueError, match=r"open.ply has holes \(3 open edges\)"):
             question(torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="it encloses no volume"):
+        _ = found.volume
 
 
 @pytest.mark.parametrize("subdivisions", [0, 1, 2])
