@@ -220,6 +220,10 @@ def verify() -> None:
     from inrkit.companion.verify import verify as check
 
     found = check()
+    if not found:
+        raise CompanionError(
+            f"there are no records in {_shown(paths.RESULTS)}: inrkit run makes them"
+        )
     for name, problems in found.items():
         for problem in problems:
             typer.echo(f"results/{name}: {problem}", err=True)
