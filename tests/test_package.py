@@ -236,10 +236,9 @@ def test_in_a_project_the_wheel_runs_the_projects_own_package(installed, project
     module.write_text(
         module.read_text().replace("{'notebook':32}", "{'OURS':32}"), encoding="utf-8"
     )
-    for at in (project, project / "notebooks" / "siren"):
-        done = installed.run("inrkit", "list", at=at)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("OURS") and "siren/a" in done.stdout
+    done = installed.run("inrkit", "list", at=project / "notebooks" / "siren")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("OURS") and "siren/a" in done.stdout
     done = installed.run("inrkit", "verify", at=project / "data")
     assert done.returncode == 1 and "there are no records" in done.stderr
     (project / "_config.yml").unlink()
