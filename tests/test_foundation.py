@@ -79,14 +79,10 @@ def test_the_lock_is_exact_and_portable():
     assert not any(project.startswith(("nvidia", "triton")) for project in locked())
 
 
-def test_everything_imported_is_locked():
-    from importlib.metadata import packages_distributions
-    from sys import stdlib_module_names
-
-    modules = {n.split(".")[0] for path in SOURCES for n in imported(path.read_text())}
-    homes = packages_distributions()
-    for module in modules - set(stdlib_module_names) - {"inrkit", "__main__"}:
-        assert any(canonical(project) in locked() for project in homes.get(module, [])), module
+def test_style_is_checked_before_commits_by_the_locked_versions():
+    (local,) = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    needed = [line.split("==") for hook in local["hooks"] for line in hook["additional_dependencies"]]
+    assert needed and all(locked()[project] == version for project, version in needed)
 
 
 def test_the_conda_environment_is_in_step_with_the_lock():
