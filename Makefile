@@ -57,6 +57,7 @@ SHARED := -n auto --maxprocesses 4 --dist loadgroup  # tests over the cores
 
 test: install  ## style and tests
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m pytest $(SHARED)
 
 tries: install  ## every "Try this" of every notebook (make test tries a few)

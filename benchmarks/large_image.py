@@ -1,10 +1,10 @@
 """One step of SIREN on an image, and the image rendered: prints the peak memory in GiB."""
 
-import resource
 import sys
 
 import torch
 
+from inrkit.companion.machine import peak_memory
 from inrkit.fields import SIREN, evaluate
 from inrkit.signals import grid
 from inrkit.training import Regression, fit
@@ -18,8 +18,7 @@ def main(side: int, device: str) -> None:
     fit(model, Regression(coords, values), steps=1, progress=False)
     picture = evaluate(model, coords)
     assert picture.shape == values.shape and torch.isfinite(picture).all()
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(torch.cuda.max_memory_allocated() / 2**30 if device.startswith("cuda") else host)
+    print(peak_memory()["gpu" if device.startswith("cuda") else "process"] / 2**10)
 
 
 if __name__ == "__main__":

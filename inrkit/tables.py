@@ -63,7 +63,7 @@ def rows(
         with path.open(newline="", encoding="utf-8-sig") as stream:
             found = _checked(csv.DictReader(stream, strict=True), name, kinds, absent)
     except FileNotFoundError:
-        raise TableError(f"{name} is missing: {paths.REMEDY}") from None
+        raise TableError(f"{name} is missing: {paths.RESTORE}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{name} is not a table in UTF-8 with commas ({error})") from error
     counted = Counter(tuple(row[column] for column in key) for row in found)

@@ -33,7 +33,7 @@ def build(
         CompanionError: a record is missing or the build gave warnings.
     """
     if find_spec("jupyter_book") is None:
-        raise CompanionError("Jupyter Book is not installed: pip install 'inrkit[book]'")
+        raise CompanionError(f"Jupyter Book is not installed: {paths.install('book')} brings it")
     target = (paths.ROOT if out is None else Path(out).resolve()) / "_build"
     staged = stage(target / "stage", strict=strict, profiles=profiles)
     html = target / "html"

@@ -7,14 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from inrkit import paths
-from inrkit.companion.errors import CompanionError, InputError, told
+from inrkit.companion.errors import CompanionError, InputError, suggestion, told
 
 INTERRUPTED = 130  # exit status by convention: 128 + SIGINT
 
@@ -68,6 +69,14 @@ def _let_go_of_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class InProject(TyperCommand):
+    """A command that works on the project, and says so elsewhere before anything else."""
+
+    def invoke(self, ctx: Any) -> Any:
+        paths.project()
+        return super().invoke(ctx)
+
+
 app = typer.Typer(
     cls=Group,
     help="A reproducible companion to five papers on implicit neural representations.",
@@ -77,11 +86,12 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Data sets: source, licence, checksum.", no_args_is_help=True)
 app.add_typer(data, name="data")
+in_project = partial(app.command, cls=InProject)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
-@app.command("list")
+@in_project("list")
 def list_(as_json: Json = False) -> None:
     """The notebooks, and which of them have a record."""
     from inrkit.companion import notebooks, store
@@ -114,7 +124,7 @@ def _seconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.1f} s"
 
 
-@app.command()
+@in_project()
 def run(
     ids: Annotated[
         list[str] | None, typer.Argument(help="paper/topic, or paper; default: all.")
@@ -180,7 +190,7 @@ def _overrides(given: Iterable[str]) -> dict[str, str]:
     return found
 
 
-@app.command()
+@in_project()
 def score(as_json: Json = False) -> None:
     """The papers' statements, then their numbers, beside what was measured."""
     from inrkit.companion import measured, scorecard, statements, verdicts
@@ -204,12 +214,16 @@ def score(as_json: Json = False) -> None:
         typer.echo(f"\n{column}\n{scorecard.summary(counted, column, answers).to_string()}")
 
 
-@app.command()
+@in_project()
 def verify() -> None:
     """Check that every record is complete and agrees with its executed notebook."""
     from inrkit.companion.verify import verify as check
 
     found = check()
+    if not found:
+        raise CompanionError(
+            f"there are no records in {_shown(paths.RESULTS)}: inrkit run makes them"
+        )
     for name, problems in found.items():
         for problem in problems:
             typer.echo(f"results/{name}: {problem}", err=True)
@@ -219,7 +233,7 @@ def verify() -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@in_project()
 def book() -> None:
     """Build the book from the records."""
     from inrkit.companion import book as builder
@@ -227,13 +241,13 @@ def book() -> None:
     typer.echo(f"book: {builder.build()}")
 
 
-@app.command()
+@in_project()
 def lab() -> None:
     """Open the notebooks in JupyterLab."""
     if not paths.NOTEBOOKS.is_dir():
-        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.REMEDY}")
+        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.RESTORE}")
     if importlib.util.find_spec("jupyterlab") is None:
-        raise CompanionError("JupyterLab is not installed: pip install 'inrkit[book]'")
+        raise CompanionError(f"JupyterLab is not installed: {paths.install('book')} brings it")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={paths.NOTEBOOKS}"]
     os.execv(sys.executable, command)
 
@@ -265,7 +279,6 @@ def data_list(as_json: Json = False) -> None:
 @data.command()
 def fetch(name: Annotated[str, typer.Argument(help="A data set (inrkit data list).")]) -> None:
     """Download a data set and check it."""
-    from inrkit.companion.notebooks import suggestion
     from inrkit.signals import registry
 
     if name not in registry.sets():

@@ -4,8 +4,10 @@
 shows its traceback.
 """
 
+import difflib
 import errno
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from inrkit import paths
@@ -47,7 +49,7 @@ def told(error: BaseException) -> tuple[str, int] | None:
     """The sentence and the exit status of a foreseeable failure; None for any other."""
     if isinstance(error, CompanionError):
         return str(error), error.status
-    if isinstance(error, TableError):
+    if isinstance(error, TableError | paths.NoProject):
         return str(error), BAD_INPUT
     if isinstance(error, MemoryError):
         return "there is not enough memory", FAILED
@@ -58,12 +60,19 @@ def told(error: BaseException) -> tuple[str, int] | None:
         about = [paths.shown(Path(error.filename))] if _is_path(error.filename) else []
         return ": ".join([*about, SYSTEM[error.errno]]), FAILED
     if isinstance(error, ModuleNotFoundError) and error.name.partition(".")[0] != "inrkit":
-        return f"the Python package {error.name} is not installed: {paths.REMEDY}", FAILED
+        remedy = paths.install("notebooks")
+        return f"the Python package {error.name} is not installed: {remedy} brings it", FAILED
     return None
 
 
 def _is_path(name: object) -> bool:
     return isinstance(name, str | Path)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'that'?)`` for the closest known word, if one is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def brief(error: object, limit: int = 300) -> str:

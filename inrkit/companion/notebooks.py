@@ -1,7 +1,6 @@
 """The notebooks: which there are, what they are called, which parameters they take."""
 
 import ast
-import difflib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import yaml
 
 from inrkit import paths, tables
 from inrkit.companion import parameters
-from inrkit.companion.errors import InputError, brief
+from inrkit.companion.errors import InputError, brief, suggestion
 from inrkit.companion.verdicts import Deviation
 
 PROFILES = ("quick", "paper", "smoke")
@@ -191,7 +190,7 @@ def discover() -> list[Notebook]:
     """Every notebook, by id."""
     found = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
     if not found:
-        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.REMEDY}")
+        raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}: {paths.RESTORE}")
     return [Notebook(f"{path.parent.name}/{path.stem}", path) for path in found]
 
 
@@ -207,12 +206,6 @@ def select(ids: Iterable[str]) -> list[Notebook]:
                                  f"known are {listed}")  # fmt: skip
         chosen |= part or {id: known[id]}
     return list((chosen or known).values())
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """``, did you mean 'that'?`` for the closest known word, if one is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def tagged(content: nbformat.NotebookNode, tag: str) -> str:

@@ -48,7 +48,7 @@ def yaml_of(file: Path, kind: type) -> Any:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{name} is missing: {paths.REMEDY}") from None
+        raise InputError(f"{name} is missing: {paths.RESTORE}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{name} is not valid YAML: {parameters.said(error)}") from error
     if not isinstance(content, kind):

@@ -113,10 +113,8 @@ def run(
 def _check_device(name: str) -> None:
     """Refuse what is no device, or is not here."""
     kind, colon, index = name.partition(":")
-    if (
-        kind not in ("cpu", "mps", "cuda", "auto")
-        or colon
-        and not (kind == "cuda" and index.isdecimal())
+    if kind not in ("cpu", "mps", "cuda", "auto") or (
+        colon and not (kind == "cuda" and index.isdecimal())
     ):
         raise InputError(
             f"there is no device {name!r}; known are cpu, cuda, cuda:1, ..., mps, auto"

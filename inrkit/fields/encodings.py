@@ -34,10 +34,10 @@ class PositionalEncoding(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    r"""Gaussian random Fourier features
-    :math:`[x, \sin(2\pi B x), \cos(2\pi B x)]`, :math:`B_{ij} \sim N(0, s^2)`.
+    r"""Gaussian random Fourier features, :math:`[x, \sin(2\pi B x), \cos(2\pi B x)]`.
 
-    SPDER appends 20 encodings of a standard Gaussian (Sec. 4.1).
+    Entries of B are drawn from :math:`N(0, s^2)`. SPDER appends 20 encodings of a standard Gaussian
+    (Sec. 4.1).
 
     Args:
         in_features: number of coordinates d.

@@ -62,14 +62,13 @@ class FixedPointCache(nn.Module):
 
 
 class ImplicitField(nn.Module):
-    r"""A field read off a fixed point, :math:`\Phi(x) = V z^*(x) + c` with
-    :math:`z^* = F(z^*; x)` ((Implicit)^2, Suppl. A).
+    r"""A field read off a fixed point, :math:`\Phi(x) = V z^* + c`, :math:`z^* = F(z^*; x)`.
 
     ``ImplicitField(FourierMFN(2, 1))`` is the Fourier-iMFN of the paper, and ``GaborMFN`` and
     ``InjectedSIREN`` make the Gabor-iMFN and the iSIREN; each has exactly the parameters of the
     explicit network that it is made from. Where the norms of the W are below 1, the fixed point
-    exists, is unique, and forward iteration finds it (Thm. 1 and 2). What is solved together is
-    one call: in a step of several chunks, each stops for itself.
+    exists, is unique, and forward iteration finds it ((Implicit)^2, Suppl. A, Thm. 1 and 2). What
+    is solved together is one call: in a step of several chunks, each stops for itself.
 
     Derivatives by the coordinates are those of autograd with the
     :class:`~inrkit.solvers.Implicit` gradient; there are no Taylor series of a fixed point.

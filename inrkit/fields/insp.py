@@ -78,8 +78,9 @@ class INSPNet(nn.Module):
 
 
 def _partials_of_jet(field: Field, coords: Jet, order: int) -> Jet:
-    r"""The jet of :math:`D^\alpha \Phi(x(h))`, ``(*signals, n, c, M)``, from a deeper one of
-    :math:`\Phi`.
+    r"""The jet of :math:`D^\alpha \Phi(x(h))`, from a deeper one of :math:`\Phi`.
+
+    Its shape is ``(*signals, n, c, M)``.
 
     With :math:`\Phi(u + \delta) = \sum_\gamma c_\gamma \delta^\gamma`, the coefficient of
     :math:`\delta^\beta` in :math:`D^\alpha \Phi` is :math:`c_{\alpha+\beta}
@@ -181,8 +182,9 @@ def multiplicities(dimensions: int, order: int) -> Tensor:
 
 
 class LinearFusion(nn.Module):
-    r"""A polynomial in the gradient, :math:`p(\nabla) = \sum_\alpha \theta_\alpha D^\alpha`, for
-    every channel alike (Xu et al., Eq. 5, "INSP-Conv").
+    r"""A polynomial in the gradient, :math:`p(\nabla) = \sum_\alpha \theta_\alpha D^\alpha`.
+
+    It is the same for every channel (Xu et al., Eq. 5, "INSP-Conv").
 
     Args:
         coefficients: :math:`\theta`, ``(M,)``, sorted as :func:`~inrkit.calculus.total_degree`.
@@ -328,8 +330,7 @@ def polynomial(field: nn.Module, terms: Mapping[MultiIndex, float]) -> INSPNet:
 
 
 def heat_step(field: nn.Module, time: float, *, dimensions: int = 2) -> INSPNet:
-    r"""One explicit Euler step of the heat equation, :math:`\Psi = \Phi + t \Delta \Phi`
-    (Xu et al., Eq. 41).
+    r"""An explicit Euler step of the heat equation, :math:`\Psi = \Phi + t \Delta \Phi` (Eq. 41).
 
     Args:
         field: :math:`\Phi`.

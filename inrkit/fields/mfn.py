@@ -135,7 +135,7 @@ class Conditioned:
 
 
 class Cell(nn.Module):
-    r"""A function :math:`F(z; x)`, in (Implicit)^2's notation for one layer
+    r"""A function :math:`F(z; x)`, in (Implicit)^2's notation for one layer.
 
     .. math:: F(z; x) &= (\bar W (z + g_0(x)) + b) \circ g_1(x), \\
               F(z; x) &= \sin(\bar W (z + g_0(x)) + b + U x)

@@ -1,5 +1,4 @@
-"""Measurement: metrics, smoothness, geometry, intervals, initialization, activations, spectra,
-tangent kernels, cost."""
+"""What is measured: quality, smoothness, geometry, spectra, tangent kernels, activations, cost."""
 
 from inrkit.measure.activations import (
     LayerRecord,

@@ -63,8 +63,7 @@ def picture_quality(
             found = partials(part, coords, 2)
         values.append(found.values[0])
         inside.append(evaluate(part, middles))
-        bends.append(_bending({a: v for a, v in zip(found.indices, found.values, strict=True)},
-                              shape))  # fmt: skip
+        bends.append(_bending(dict(zip(found.indices, found.values, strict=True)), shape))
     square = as_array(pictures).reshape(len(pictures), *shape, -1)
     between = between_pixels(square).reshape(len(pictures), len(middles), -1)
     psnrs = [

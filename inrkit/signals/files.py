@@ -39,12 +39,12 @@ def files() -> list[dict[str, str]]:
 
 def located(name: str) -> Path:
     """Where a file of one's own with such a name lies."""
-    return paths.ROOT / os.path.expanduser(name)
+    return (paths.ROOT or Path()) / os.path.expanduser(name)
 
 
 def _shown(path: Path) -> str:
     place = Path(os.path.abspath(path))
     for folder, beginning in ((paths.ROOT, ""), (Path(os.path.expanduser("~")), "~/")):
-        if place.is_relative_to(folder):
+        if folder is not None and place.is_relative_to(folder):
             return beginning + place.relative_to(folder).as_posix()
     return place.as_posix()

@@ -326,10 +326,9 @@ def total_variation(size: int, dimensions: int, device: torch.device | str = "cp
 
 
 def hessian_frobenius(size: int, dimensions: int, device: torch.device | str = "cpu") -> Prior:
-    r"""The prior of few bends, :math:`\frac{1}{n} \sum_i \|\mathrm{Hess}\,\Phi(x_i)\|_F`
-    (SIREN, Eq. 22), over all channels.
+    r"""The prior of few bends, :math:`\frac{1}{n} \sum_i \|\mathrm{Hess}\,\Phi(x_i)\|_F`.
 
-    Arguments are those of :func:`total_variation`.
+    Over all channels (SIREN, Eq. 22); arguments are those of :func:`total_variation`.
     """
     passes = (dimensions + 1) * (dimensions + 2) // 2
     return Prior(_bend, size, dimensions, passes, device)

@@ -75,6 +75,7 @@ def make_project(root):
     shutil.copytree(paths.ROOT / "inrkit", root / "inrkit", ignore=skip)
     shutil.copytree(paths.ROOT / "data", root / "data")
     (root / "notebooks").mkdir()
+    shutil.copy(paths.ROOT / "_config.yml", root)
     return Project(root)
 
 
@@ -105,5 +106,5 @@ def copied(recorded, tmp_path):
 
 @pytest.fixture
 def bare(tmp_path):
-    """A package that is installed without its project."""
+    """A project's folder with nothing in it."""
     return Project(tmp_path)

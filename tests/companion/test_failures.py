@@ -211,13 +211,13 @@ def test_results_that_are_a_plain_file(copied, command):
 
 
 @pytest.mark.parametrize("command", [["list"], ["run"], ["lab"]])
-def test_a_package_without_its_project(bare, command):
-    refused(bare.inrkit(*command), 2, "there are no notebooks", "pip install -e .")
+def test_a_project_without_its_notebooks(bare, command):
+    refused(bare.inrkit(*command), 2, "there are no notebooks", "restore")
 
 
 @pytest.mark.parametrize("command", [*SETS, ["score"]])
-def test_a_package_without_its_tables(bare, command):
-    refused(bare.inrkit(*command), 2, "data/", "is missing", "pip install -e .")
+def test_a_project_without_its_tables(bare, command):
+    refused(bare.inrkit(*command), 2, "data/", "is missing", "restore")
 
 
 KINDS = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO]
@@ -307,7 +307,7 @@ def test_a_missing_library(copied, monkeypatch):
 
     for name in ("kernels", "runner"):
         monkeypatch.delattr(inrkit.companion, name, raising=False)
-    refused(copied.inrkit("run"), 1, "ipykernel", "not installed")
+    refused(copied.inrkit("run"), 1, "ipykernel", "not installed", "pip install -e '.[notebooks]'")
 
 
 PROCESSES = """
@@ -353,6 +353,7 @@ def python(code, *arguments):
     return done.stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_output_that_cannot_be_written_and_a_limit_on_files(copied):
     found = json.loads(python(PROCESSES, str(copied.root)))
     assert found["closed"] == found["closed help"] == [1, ""]

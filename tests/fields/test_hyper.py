@@ -134,7 +134,7 @@ def test_partial_blocks_hand_on_what_is_known(context):
 
 def test_an_emitted_field_is_the_field_with_those_numbers():
     torch.manual_seed(3)
-    build = dict(width=8, hidden_layers=2)
+    build = {"width": 8, "hidden_layers": 2}
     decoder, z = Hypernetwork(SIREN(2, 3, **build), 7, width=9), torch.randn(BATCH, 7)
     values, weights = decoder(z, COORDS)
     theta = decoder.emit(z)

@@ -58,7 +58,7 @@ def nonlinear(features):
 CASES = [(1, 4), (2, 3), (3, 2)]
 
 
-@pytest.mark.parametrize("d, order", CASES)
+@pytest.mark.parametrize(("d", "order"), CASES)
 def test_features_are_the_distinct_partials(d, order):
     field, x = siren(d, 2), points(d=d)
     net = INSPNet(field, nonlinear, order=order, dimensions=d).double()
@@ -69,7 +69,7 @@ def test_features_are_the_distinct_partials(d, order):
     assert torch.allclose(found, known, rtol=1e-10, atol=1e-9)
 
 
-@pytest.mark.parametrize("d, order", CASES)
+@pytest.mark.parametrize(("d", "order"), CASES)
 def test_a_processed_field_is_differentiated_like_any_other(d, order):
     net = INSPNet(siren(d), nonlinear, order=order, dimensions=d).double()
     x, indices = points(d=d), total_degree(d, 2).indices

@@ -74,7 +74,7 @@ def test_a_wide_relu_network_has_the_arc_cosine_kernels():
 X, Y = np.array([0.0, 0.3, -0.8, 1.0]), np.array([0.0, -0.7, -0.75, 1.0])
 
 
-@pytest.mark.parametrize("a, k, scale", [(1.0, 0.5, 1.0), (1.0, 3.0, 1.0), (0.5, 1.0, 6.0)])
+@pytest.mark.parametrize(("a", "k", "scale"), [(1.0, 0.5, 1.0), (1.0, 3.0, 1.0), (0.5, 1.0, 6.0)])
 def test_the_sine_has_a_closed_form(a, k, scale):
     def s(z):
         return np.sinc(scale * z / np.pi)
@@ -95,7 +95,7 @@ def test_a_jump_at_zero_does_no_harm():
     assert found == pytest.approx(np.trapezoid(above, corners) / (4 * k), abs=1e-8)
 
 
-@pytest.mark.parametrize("x, y", [(0.4, 0.4), (0.2, -0.9)])
+@pytest.mark.parametrize(("x", "y"), [(0.4, 0.4), (0.2, -0.9)])
 def test_finer_against_an_adaptive_integral(x, y):
     k = 2.0
 

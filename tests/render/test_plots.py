@@ -92,7 +92,7 @@ def test_panels_show_every_image_under_its_title():
     shown = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in shown] == ["a", "b", "c", "d"]
     assert shown[0].images[0].get_clim() == (0, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shorter"):
         panels(images, ["one title"])
 
 

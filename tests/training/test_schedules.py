@@ -75,7 +75,7 @@ def test_the_horizon_grows_with_the_steps_of_a_fit():
 CUDA = [pytest.param("cuda", c, marks=[pytest.mark.gpu, gpu]) for c in (False, True)]
 
 
-@pytest.mark.parametrize("device, compiled", [("cpu", False), *CUDA])
+@pytest.mark.parametrize(("device", "compiled"), [("cpu", False), *CUDA])
 def test_every_step_has_its_own_setting_compiled_or_not(device, compiled):
     """A field of zeros misses a start of ones by the weight itself, which counts the steps."""
     model = network().to(device)
