@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install book test tries lab run bench clean
+.PHONY: help install book test tries lab run bench gpu clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?=
 ID ?=
 PROFILE ?= quick
+BUDGET ?= 10m
 
 # Small batches run faster on one thread than on two.
 test tries: export OMP_NUM_THREADS ?= 1
@@ -71,6 +72,14 @@ run: install  ## notebooks: make run [ID="siren/initialization ..."] [PROFILE=pa
 
 bench: install  ## speed and memory against the machine's limits; let nothing else run
 	@$(BIN)/python benchmarks/run.py
+
+gpu: install  ## what a GPU is for: its tests, speed, every notebook once, the queue for BUDGET=10m
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("no CUDA device here")'
+	@$(BIN)/python -m pytest -m gpu
+	@$(BIN)/python benchmarks/run.py --device cuda --only steps --models SIREN SPDER FINER
+	-@$(BIN)/python -m inrkit run --profile smoke --device cuda --jobs 8 --keep-going
+	-@$(BIN)/python -m inrkit run --queue --device cuda --budget $(BUDGET)
+	@$(BIN)/python -m inrkit pack --checkpoints results/gpu.tar.xz
 
 clean:  ## remove what was built, and what quick and smoke runs wrote; keeps .venv and paper records
 	@rm -rf _build results/quick results/smoke results/interactive .pytest_cache .ruff_cache \

@@ -36,6 +36,7 @@ PROJECT = {
     "STATEMENTS": "data/statements.csv",
     "REASONS": "data/reasons.csv",
     "WORKLOADS": "data/workloads.csv",
+    "QUEUE": "data/queue.csv",
     "RESULTS": "results",
     "BENCH": "results/bench",
     "NOTEBOOKS": "notebooks",

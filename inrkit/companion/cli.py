@@ -141,10 +141,21 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Run even if unchanged, and train anew.")
     ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="What the records wait for, in data/queue.csv.")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="Time for the queue: 90m, 1h30m, ...")] = "",
 ) -> None:
     """Run notebooks and record what they measure; an interrupted run resumes."""
     from inrkit.companion import runner
 
+    if queue:
+        if ids or parameter or force or profile not in ("quick", "paper"):
+            raise InputError("--queue takes --budget, --device and --jobs alone")
+        _run_queue(budget, device, jobs)
+        return
+    if budget:
+        raise InputError("a budget is for --queue")
     try:
         outcomes = runner.run(
             ids or (),
@@ -161,6 +172,72 @@ def run(
         raise KeyboardInterrupt(f"stopped; {again} resumes") from None
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _run_queue(budget: str, device: str | None, jobs: int | None) -> None:
+    from inrkit.companion import queue
+
+    limit = {"budget": queue.seconds(budget)} if budget else {}
+    try:
+        outcomes = queue.run(device=device, jobs=jobs, report=_report, **limit)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command resumes") from None
+    left = [entry for entry in queue.entries() if not entry.is_done()]
+    hours = sum(entry.hours for entry in left)
+    typer.echo(f"{len(left)} rows of the queue are left, about {hours:.1f} core hours")
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@in_project("queue")
+def queue_(as_json: Json = False) -> None:
+    """What the records wait for: done or not, core hours, the statements that it settles."""
+    from inrkit.companion import queue
+
+    rows = [
+        {
+            "notebook": entry.id,
+            "parameters": dict(entry.parameters),
+            "done": entry.is_done(),
+            "hours": entry.hours,
+            "settles": entry.settles,
+            "why": entry.why,
+        }
+        for entry in queue.entries()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        mark = "done" if row["done"] else f"{row['hours']:.1f} h"
+        typer.echo(f"{mark:>7}  {row['notebook']:30} {' '.join(row['settles']):32} {row['why']}")
+    left = sum(row["hours"] for row in rows if not row["done"])
+    typer.echo(f"{left:7.1f} core hours are left")
+
+
+@in_project()
+def pack(
+    file: Annotated[Path, typer.Argument(help="The archive to write, NAME.tar.xz.")],
+    checkpoints: Annotated[bool, typer.Option(help="Those of unfinished runs, too.")] = False,
+) -> None:
+    """Pack the records of the paper profile into one archive."""
+    from inrkit.companion import archives
+
+    typer.echo(f"{file}: {archives.pack(file, checkpoints=checkpoints)}")
+
+
+@in_project()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="What inrkit pack has written.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also in place of records with more items.")
+    ] = False,
+) -> None:
+    """Take over the records of an archive, each if it is whole."""
+    from inrkit.companion import archives
+
+    for line in archives.unpack(file, force=force):
+        typer.echo(line)
 
 
 def _report(outcome: Any) -> None:

@@ -1,6 +1,7 @@
 """Notebooks run: what changed, as many at once as there are cores, resumed where they stopped."""
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +98,8 @@ def run(
     changes = {notebook.id: notebook.changes(profile, overrides) for notebook in chosen}
     devices = {{**n.defaults, **changes[n.id]}.get("device") for n in chosen}
     for one in devices - {None}:
-        _check_device(one)
-    jobs = jobs or _default_jobs(len(chosen), devices)
+        check_device(one)
+    jobs = jobs or default_jobs(len(chosen), devices)
     batch = [Job(n, profile, tuple(overrides), changes[n.id], jobs > 1) for n in chosen]
     for job in batch if force else ():
         _start_over(job)
@@ -106,11 +107,11 @@ def run(
     for reads_records in (False, True):
         part = [job for job in batch if job.notebook.reads_records is reads_records]
         if part and (keep_going or not any(outcome.error for outcome in outcomes)):
-            outcomes += _together(part, jobs, keep_going, report)
+            outcomes += together(part, jobs, keep_going, report)
     return outcomes
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     """Refuse what is no device, or is not here."""
     kind, colon, index = name.partition(":")
     if kind not in ("cpu", "mps", "cuda", "auto") or (
@@ -128,16 +129,24 @@ def _check_device(name: str) -> None:
         raise InputError(f"the device {name!r} is not here; cpu always is")
 
 
-def _default_jobs(n: int, devices: set[Any]) -> int:
+def default_jobs(n: int, devices: set[Any]) -> int:
+    """One a core for several notebooks; on a GPU one, since they would share it without gain."""
     if n == 1 or any(machine.is_gpu(device) for device in devices):
         return 1
     return max(1, min(machine.cores(), n))
 
 
-def _together(
-    batch: list[Job], jobs: int, keep_going: bool, report: Callable[[Outcome], None]
+def together(
+    batch: list[Job],
+    jobs: int,
+    keep_going: bool,
+    report: Callable[[Outcome], None],
+    until: float = math.inf,
 ) -> list[Outcome]:
-    """Run jobs, ``jobs`` at once; stop at the first failure unless told to keep going."""
+    """Run jobs, ``jobs`` at once; stop at the first failure unless told to keep going.
+
+    What is not done when the monotonic clock shows ``until`` is stopped, and can resume.
+    """
     progress, outcomes = Progress(batch), []
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_outcome, job, progress) for job in batch}
@@ -148,7 +157,8 @@ def _together(
                 for future in done:
                     outcomes.append(future.result())
                     report(outcomes[-1])
-                if not keep_going and any(outcome.error for outcome in outcomes):
+                failed = any(outcome.error for outcome in outcomes)
+                if (failed and not keep_going) or time.monotonic() > until:
                     break
         finally:
             _stop(waiting)

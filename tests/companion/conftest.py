@@ -48,7 +48,7 @@ class Project:
             patch.setattr(paths, "ROOT", self.root)
             patch.setattr(paths, "NOTEBOOKS", self.root / "notebooks")
             patch.setattr(paths, "RESULTS", self.root / "results")
-            for name in ("CLAIMS", "TABLES", "STATEMENTS", "REASONS", "REGISTRY"):
+            for name in ("CLAIMS", "TABLES", "STATEMENTS", "REASONS", "REGISTRY", "QUEUE"):
                 patch.setattr(paths, name, self.root / "data" / f"{name.lower()}.csv")
             patch.setattr(paths, "BOOK", self.root / "book")
             patch.setattr("inrkit.signals.registry.REGISTRY", paths.REGISTRY)
