@@ -28,7 +28,7 @@ from inrkit.fields.activations import identity
 from inrkit.measure import StepTimes, peak_memory, step_times
 from inrkit.signals import image
 from inrkit.training import Regression, chunk_rows, fit, stepper
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "SIREN": lambda: SIREN(2, 1),

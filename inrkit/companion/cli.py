@@ -72,6 +72,13 @@ def _let_go_of_output() -> None:
 class InProject(TyperCommand):
     """A command that works on the project, and says so elsewhere before anything else."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().make_context(*args, **extra)
+        except typer.BadParameter:  # of arguments that are missing or wrong
+            paths.project()
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         paths.project()
         return super().invoke(ctx)

@@ -8,20 +8,17 @@ from inrkit.training.equations import Helmholtz, Inversion, Pretraining, Wave, p
 from inrkit.training.fit import Fit, NonFiniteLoss, chunk_rows, fit, stepper
 from inrkit.training.losses import (
     Blurred,
-    Loss,
     Minibatch,
-    Pointwise,
     Prior,
     Regression,
     SignedDistance,
-    Sum,
     gradient_regression,
     hessian_frobenius,
     laplacian_regression,
-    mean,
     total_variation,
 )
 from inrkit.training.occupancy import Occupancy
+from inrkit.training.protocol import Loss, Pointwise, Sum, mean
 from inrkit.training.radiance import Radiance
 from inrkit.training.reuse import Reusing
 from inrkit.training.schedules import Ramp, Scheduled

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Loss, count, cut, named, parts
+from inrkit.training.protocol import Loss, count, cut, named, parts
 
 NEAR = 1e-2  # of the largest error: what rounding, and a solver that stops, may change
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inrkit.training.losses import Batch
+from inrkit.training.protocol import Batch
 
 
 @dataclass(frozen=True)

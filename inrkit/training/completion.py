@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Batch
+from inrkit.training.protocol import Batch
 
 
 def random_masks(counts: Tensor, points: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inrkit.calculus import hessian_trace, second_order
-from inrkit.training.losses import Batch
+from inrkit.training.protocol import Batch
 
 CUT = 1e-5  # density below which a Gaussian source counts as zero
 SLOWEST = -0.999  # of squared slowness less one, so that it stays positive

@@ -17,8 +17,8 @@ from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
 from inrkit.training.checks import tried
 from inrkit.training.gradients import Gradients, pays
-from inrkit.training.losses import Batch, Loss, as_loss, count, cut, parts, passes
 from inrkit.training.progress import Progress
+from inrkit.training.protocol import Batch, Loss, as_loss, count, cut, parts, passes
 
 CACHE = 2**18  # numbers of a layer's activation that a core's cache holds (1 MiB in float32)
 LOWEST = "lowest"  # the snapshot of the lowest loss
@@ -96,7 +96,7 @@ def fit(
 
     Args:
         model: any module that the loss can evaluate; trained in place.
-        loss: what is minimized, see :mod:`~inrkit.training.losses`: a loss that samples its points,
+        loss: what is minimized (:mod:`inrkit.training.protocol`): a loss that samples its points,
             or a function ``error(model, *batch)`` of the points that follow, or ``loss(model)``.
         batch: tensors, their points along the axis before the last.
         steps: number of optimizer steps.

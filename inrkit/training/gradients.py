@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from inrkit.training.checks import untouched
-from inrkit.training.losses import Batch, Loss, named
+from inrkit.training.protocol import Batch, Loss, named
 
 CORE, CARD = 4e10, 2e13  # operations a second of a core and of a GPU: orders of magnitude
 LAUNCHES = 1e-3  # seconds that the launches of a step take on a GPU

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from inrkit.training.losses import Batch
+from inrkit.training.protocol import Batch
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from inrkit.signals.cameras import Rays, Views
 from inrkit.signals.volume import emission, render
-from inrkit.training.losses import Batch
+from inrkit.training.protocol import Batch
 
 
 @dataclass(frozen=True, eq=False)

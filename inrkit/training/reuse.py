@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Batch, Errors, Regression
+from inrkit.training.losses import Regression
+from inrkit.training.protocol import Batch, Errors
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Batch, Errors, Loss, passes
+from inrkit.training.protocol import Batch, Errors, Loss, passes
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inrkit.training.losses import Batch, Samplable
+from inrkit.training.protocol import Batch, Samplable
 
 
 @dataclass(frozen=True, eq=False)

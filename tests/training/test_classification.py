@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from inrkit.training import Classification, fit, predict
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 
 def test_slices_add_up_to_the_mean_cross_entropy():

@@ -7,7 +7,7 @@ from torch import nn
 from inrkit.fields import Completed
 from inrkit.signals import grid
 from inrkit.training import Completion, fit, random_masks
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 COORDS = grid((4, 5))
 

@@ -10,7 +10,7 @@ from torch import nn
 from inrkit.calculus import nested_autograd
 from inrkit.fields import SIREN, stack
 from inrkit.training import Helmholtz, Inversion, Pretraining, Wave, fit, perturbed
-from inrkit.training.losses import count, cut, named
+from inrkit.training.protocol import count, cut, named
 
 K, STRENGTH, WIDTH = 6.0, 5.0, 0.5
 STEP = torch.tensor(0)

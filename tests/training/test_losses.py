@@ -36,7 +36,7 @@ from inrkit.training import (
     mean,
     total_variation,
 )
-from inrkit.training.losses import count, cut, named, passes
+from inrkit.training.protocol import count, cut, named, passes
 
 FIRST = ((0, 0), (1, 0), (0, 1))
 SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))

@@ -8,7 +8,7 @@ from torch import nn
 
 from inrkit.fields import SIREN, stack
 from inrkit.training import Occupancy, fit
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 FIRST = torch.tensor(0)
 

@@ -8,7 +8,7 @@ from inrkit.fields import SIREN, RadianceField
 from inrkit.signals import emission, orbit, picture, render, views
 from inrkit.signals.cameras import Rays
 from inrkit.training import Radiance, fit, mean
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 
 class Fog(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from inrkit.fields import FixedPointCache, FourierMFN, ImplicitField, InjectedSIREN, stack
 from inrkit.solvers import Implicit, solve
 from inrkit.training import Regression, Reusing, fit
-from inrkit.training.losses import count, cut
+from inrkit.training.protocol import count, cut
 
 N, WIDTH = 48, 12
 

@@ -18,7 +18,7 @@ from inrkit.training import (
     fit,
     mean,
 )
-from inrkit.training.losses import count, passes
+from inrkit.training.protocol import count, passes
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 GROWTH = Ramp((2, 6, 10), (0.1, 0.1, 0.5))

@@ -9,7 +9,7 @@ from inrkit.fields import SIREN, evaluate
 from inrkit.measure import eikonal_error, gradient_norms, iou
 from inrkit.signals import Sphere, Torus
 from inrkit.training import SignedDistance, fit, mean
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 RADIUS = 0.5
 NONE = {"eikonal": 0.0, "surface": 0.0, "normal": 0.0, "off_surface": 0.0}

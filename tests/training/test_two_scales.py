@@ -5,7 +5,7 @@ import torch
 
 from inrkit.signals import Samples
 from inrkit.training import TwoScales, mean
-from inrkit.training.losses import cut
+from inrkit.training.protocol import cut
 
 
 def pools():
