@@ -19,6 +19,7 @@ settings.register_profile(
     "inrkit", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("inrkit")
+torch.set_warn_always(True)  # a warning is an error in each test that causes it, not in the first
 
 
 def pytest_collection_modifyitems(items):

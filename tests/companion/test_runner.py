@@ -183,7 +183,7 @@ def test_a_record_can_tell_which_commit_its_fits_come_from(project):
     def commit():
         git = ["git", "-C", str(project.root), "-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run([*git, "init", "-q"], check=True)
-        subprocess.run([*git, "add", "inrkit", "notebooks", "data"], check=True)
+        subprocess.run([*git, "add", "inrkit", "notebooks", "data", "_config.yml"], check=True)
         subprocess.run([*git, "commit", "-qm", "a"], check=True)
 
     path = project.notebook("spder/a", FITTED)
