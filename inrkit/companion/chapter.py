@@ -270,8 +270,8 @@ def _why(claim: claims.Claim, found: Answers) -> str:
         low, high = verdicts.accepted(claim, found.over.n)
         rule = "the prediction interval" if claim.spread else "5% around the printed number"
         said.append(f"agrees from {low:.4g} to {high:.4g} ({rule})")
-    unit = " decades" if claim.is_loss else f" {escape(claim.unit)}".rstrip()
-    for rival, gap, answer in found.pairs:
+    for rival, gap, decades, answer in found.pairs:
+        unit = " decades" if decades else f" {escape(claim.unit)}".rstrip()
         ends = "" if gap.n < 2 else f" [{gap.low:.3g}, {gap.high:.3g}]"
         said.append(f"minus {escape(rival)}: {gap.mean:.3g}{ends}{unit}, n = {gap.n}: {answer}")
     said += [f"apart: {escape(claim.apart)}"] * bool(claim.apart)

@@ -164,14 +164,14 @@ def test_losses_are_ranked_in_decades_and_where_one_is_zero_as_they_are():
     better = np.array([1e-5, 1e-6, 1e-5, 1e-5, 1e-6, 1e-5])
     for worse, gaps in ((100 * better, [-2.0] * 6), (0 * better, better - 0)):
         one = record(rows("t-8", better, "SPDER"), rows("t-7", worse))
-        ((rival, gap, order),) = judge(claims.claims()["t-8"], one).pairs
+        ((rival, gap, decades, order),) = judge(claims.claims()["t-8"], one).pairs
         assert rival == "SIREN" and gap.mean == pytest.approx(np.mean(gaps))
         assert order == ("holds" if worse.any() else "reversed")
 
 
 def test_ranks_are_ranked_as_they_are():
     one = record(rows("t-17", [1, 2, 1, 1, 1], "SPDER"), rows("t-16", [4, 8, 3, 4, 3]))
-    ((rival, gap, order),) = judge(claims.claims()["t-17"], one).pairs
+    ((rival, gap, decades, order),) = judge(claims.claims()["t-17"], one).pairs
     assert (rival, order) == ("SIREN", "holds") and gap.mean == pytest.approx(-3.2)
 
 
@@ -185,7 +185,7 @@ def test_ranks_are_ranked_as_they_are():
 )
 def test_a_lone_ratio_is_ranked_against_one_and_a_difference_against_zero(id, values, expected):
     one = record(rows(id, values, "SPDER - SIREN"))
-    ((rival, gap, order),) = judge(claims.claims()[id], one).pairs
+    ((rival, gap, decades, order),) = judge(claims.claims()[id], one).pairs
     assert rival == ("0.0" if id == "t-10" else "1.0")
     assert gap.mean == pytest.approx(np.mean(expected), abs=1e-3) and gap.n == 5
     assert order == ("undecided" if min(map(abs, values)) == 1 else "holds")
