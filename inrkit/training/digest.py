@@ -273,8 +273,11 @@ class Hasher:
     def _class(self, x: type) -> bytes:
         if not is_own(x.__module__) and is_found(x):
             kinds = (pair for kind in x.__mro__ for pair in vars(kind).items())
-            changed = [(name, value) for name, value in kinds
-                       if is_foreign(value) or type(value) in PLAIN and name not in ASIDE]
+            changed = [
+                (name, value)
+                for name, value in kinds
+                if is_foreign(value) or type(value) in PLAIN and name not in ASIDE
+            ]
             return joined(self._reference(x), *map(self.of, changed))
         own = {name: value for name, value in vars(x).items() if name not in ASIDE}
         parts = [self.named(name, own[name]) for name in sorted(own)]
