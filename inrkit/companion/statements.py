@@ -303,7 +303,7 @@ def _every(
     """The smallest paired difference over items, positive where the first is ahead on each."""
     one, other = reader.pair(metric, first, second, **wanted)
     both = one.merge(other, on=["item", "seed"], suffixes=("", "_other"))
-    gaps = items.units(both.assign(value=both["value"] - both["value_other"]))
+    gaps = items.units(both.assign(value=both["value"] - both["value_other"]), one, other)
     value = float((-gaps if lower else gaps).min()) if len(gaps) else math.nan
     return Interval(value, math.nan, value, value, len(gaps))
 

@@ -49,6 +49,16 @@ def test_seeds_of_an_item_are_paired_each_with_its_own():
     assert of_one == interval([2, 49])
 
 
+def test_seeds_of_the_one_item_that_is_left_are_no_items():
+    """Where a quantity has several items, those of a rival that has one of them are one pair."""
+    seeds = range(5)
+    many = items.table([row("SIREN", 2.0 + k, item, k) for item in "ab" for k in seeds])
+    few = items.table([row("SPDER", 1.0, "a", k) for k in seeds])
+    assert items.paired(many, few).n == items.paired(few, many).n == 1
+    alone = many[many["item"].eq("a")]
+    assert items.paired(alone, few).n == 5
+
+
 def test_pairs_of_losses_are_in_decades_within_an_item():
     first = rows(("a", 0, 1e-2), ("a", 1, 1e-4), ("b", 0, 1e-3), ("b", 1, 1e-3))
     second = rows(("a", 0, 1e-1), ("a", 1, 1e-1), ("b", 0, 1e-1), ("b", 1, 1e-1))
