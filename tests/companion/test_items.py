@@ -51,9 +51,8 @@ def test_seeds_of_an_item_are_paired_each_with_its_own():
 
 def test_seeds_of_the_one_item_that_is_left_are_no_items():
     """Where a quantity has several items, those of a rival that has one of them are one pair."""
-    seeds = range(5)
-    many = items.table([row("SIREN", 2.0 + k, item, k) for item in "ab" for k in seeds])
-    few = items.table([row("SPDER", 1.0, "a", k) for k in seeds])
+    many = rows(*((item, seed, 2.0 + seed) for item in "ab" for seed in range(5)))
+    few = rows(*(("a", seed, 1.0) for seed in range(5)))
     assert items.paired(many, few).n == items.paired(few, many).n == 1
     alone = many[many["item"].eq("a")]
     assert items.paired(alone, few).n == 5
