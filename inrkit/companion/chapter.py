@@ -107,7 +107,7 @@ def _earlier(run: Mapping[str, Any]) -> str:
 def _differences(record: Measured) -> str:
     """Every deviation from the paper's own settings: setting, paper, here."""
     if not record.deviations:
-        return "All settings are the paper's."
+        return "No setting differs from the paper's, where it states one."
     rows = "".join(
         f"<tr><td>{text(one.what)}{_for(one.models)}</td><td>{_short(one.paper)}</td>"
         f"<td>{_short(one.here)}</td></tr>"
@@ -266,12 +266,12 @@ def _linked(id: str, record: Measured) -> str:
 def _why(claim: claims.Claim, found: Answers) -> str:
     """What the answers rest on, folded: what is accepted, and each rival's interval."""
     said = []
-    if found.scale in (verdicts.FULL, verdicts.SUBSET):
+    if found.scale in (verdicts.FULL, verdicts.SUBSET) and not claim.apart:
         low, high = verdicts.accepted(claim, found.over.n)
         rule = "the prediction interval" if claim.spread else "5% around the printed number"
         said.append(f"agrees from {low:.4g} to {high:.4g} ({rule})")
-    unit = " decades" if claim.is_loss else f" {escape(claim.unit)}".rstrip()
-    for rival, gap, answer in found.pairs:
+    for rival, gap, decades, answer in found.pairs:
+        unit = " decades" if decades else f" {escape(claim.unit)}".rstrip()
         ends = "" if gap.n < 2 else f" [{gap.low:.3g}, {gap.high:.3g}]"
         said.append(f"minus {escape(rival)}: {gap.mean:.3g}{ends}{unit}, n = {gap.n}: {answer}")
     said += [f"apart: {escape(claim.apart)}"] * bool(claim.apart)

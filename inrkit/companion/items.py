@@ -33,12 +33,18 @@ def groups(table: pd.DataFrame) -> Iterable[tuple[dict, pd.DataFrame]]:
         yield dict(zip(keys, values, strict=True)), rows
 
 
-def units(rows: pd.DataFrame) -> pd.Series:
+def units(rows: pd.DataFrame, *wholes: pd.DataFrame) -> pd.Series:
     """Independent values of one quantity: one an item (over seeds), or, of one item, one a seed.
 
     Points, frames and views of one fit are no items: their mean is one value.
+
+    Args:
+        rows: of the quantity.
+        wholes: the quantities of which these rows are a part; where one has several items, so have
+            these, even if only one is left.
     """
-    by = "item" if rows["item"].nunique(dropna=False) > 1 else "seed"
+    several = any(whole["item"].nunique(dropna=False) > 1 for whole in (rows, *wholes))
+    by = "item" if several else "seed"
     return rows.groupby(by, dropna=False)["value"].mean()
 
 
@@ -62,7 +68,7 @@ def paired(first: pd.DataFrame, second: pd.DataFrame, *, logarithmic: bool = Fal
         paired_interval([one], [other], logarithmic=logarithmic).mean
         for one, other in zip(both["value"], both["value_other"], strict=True)
     ]
-    return summary(both.assign(value=gaps))
+    return interval(units(both.assign(value=gaps), first, second))
 
 
 def summarized(table: pd.DataFrame) -> pd.DataFrame:

@@ -110,26 +110,29 @@ class Answers:
     Attributes:
         over: our mean with its interval; None where nothing was measured.
         scale, size, order: see :mod:`inrkit.companion.verdicts`.
-        pairs: for each rival that the paper ranks: its model, the paired interval, the answer.
+        pairs: for each rival that the paper ranks: its model, the paired interval, whether that is
+            of logarithms, the answer.
     """
 
     over: Interval | None
     scale: str
     size: str
     order: str
-    pairs: tuple[tuple[str, Interval, str], ...] = ()
+    pairs: tuple[tuple[str, Interval, bool, str], ...] = ()
 
 
 UNMEASURED = Answers(None, verdicts.NOT_MEASURED, verdicts.NONE, verdicts.NONE)
 
 
 def judge(claim: Claim, record: Measured | None) -> Answers:
-    """The three answers that a record gives for a claim."""
+    """The three answers that a record gives for a claim; what stands apart has a scale alone."""
     rows = None if record is None else record.rows(claim)
     if rows is None or rows.empty:
         return UNMEASURED
     over = items.summary(rows)
     scale = record.scale(rows["model"].iloc[0], over.n, claim.items)
+    if claim.apart:
+        return Answers(over, scale, verdicts.NONE, verdicts.NONE)
     pairs = tuple(_pairs(claim, record, rows))
     order = verdicts.together([answer for *_, answer in pairs])
     size = verdicts.size(claim, over.mean, over.n, scale)
@@ -141,13 +144,14 @@ def _pairs(claim: Claim, record: Measured, rows: pd.DataFrame):
 
     A lone ratio or difference is ranked against 1 or 0.
     """
-    neutral = 1.0 if "ratio" in claim.metric else 0.0 if "difference" in claim.metric else None
+    words = claim.metric.split()
+    neutral = 1.0 if "ratio" in words else 0.0 if "difference" in words else None
     if neutral is not None:
         values = items.units(rows)
-        gaps = values.map(math.log10) if neutral and values.min() > 0 else values - neutral
+        decades = neutral == 1 and values.min() > 0
         if claim.value != neutral:
-            over = interval(gaps)
-            yield str(neutral), over, verdicts.order(claim.value - neutral, over)
+            over = interval(values.map(math.log10) if decades else values - neutral)
+            yield str(neutral), over, decades, verdicts.order(claim.value - neutral, over)
         return
     if not claim.better:
         return
@@ -155,8 +159,8 @@ def _pairs(claim: Claim, record: Measured, rows: pd.DataFrame):
         if rival.id == claim.id or rival.group != claim.group or rival.value == claim.value:
             continue
         others = record.rows(rival)
-        if others.empty or claim.apart or rival.apart:
+        if others.empty or rival.apart or rival.model == claim.model:
             continue
         loss = claim.is_loss and min(rows["value"].min(), others["value"].min()) > 0
         gap = items.paired(rows, others, logarithmic=loss)
-        yield rival.model, gap, verdicts.order(claim.value - rival.value, gap)
+        yield rival.model, gap, loss, verdicts.order(claim.value - rival.value, gap)

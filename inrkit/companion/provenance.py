@@ -4,12 +4,15 @@ A notebook's process keeps both in journals (:mod:`inrkit.training.journal` and
 :mod:`inrkit.signals.files`), which are only there if it has trained or read.
 """
 
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from inrkit import paths
 from inrkit.companion import machine
 
 ORIGIN = "INRKIT_ORIGIN"  # environment variable: what the journal of fits is told
@@ -34,9 +37,17 @@ def fits() -> list[dict[str, Any]]:
 
 
 def files() -> list[dict[str, str]]:
-    """The files that this process has read: name and SHA-256."""
+    """The files that this process has read, modules beside the notebooks too: name and SHA-256."""
     journal = sys.modules.get("inrkit.signals.files")
-    return journal.files() if journal else []
+    return [*(journal.files() if journal else []), *_helpers()]
+
+
+def _helpers() -> Iterator[dict[str, str]]:
+    named = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    for path in sorted(Path(name) for name in named if isinstance(name, str)):
+        if path.is_relative_to(paths.NOTEBOOKS) and path.is_file():
+            sum = hashlib.sha256(path.read_bytes()).hexdigest()
+            yield {"name": paths.shown(path), "sha256": sum}
 
 
 def is_same(entry: Mapping[str, str]) -> bool:

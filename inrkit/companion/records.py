@@ -340,9 +340,7 @@ def _repeated(value: Any, n: int, metric: str, what: str) -> list[Any]:
     return given
 
 
-def _finite(metric: str, value: Any) -> float | None:
-    if value is None:
-        return None
+def _finite(metric: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -69,17 +69,19 @@ def _reason(claim: Claim, row: Mapping[str, Any], known: list[dict[str, str]]) -
 def pairs(records: Mapping[str, Measured] | None = None) -> pd.DataFrame:
     """Every pair that the papers rank and a record measured, with its interval and answer.
 
-    Columns ``id, model, rival, mean, low, high, n, order``; losses in decades.
+    Columns ``id, model, rival, mean, low, high, n, decades, order``; ``decades`` where the interval
+    is of decimal logarithms, as for losses.
     """
     records = measured.records() if records is None else records
     rows = []
     for claim in claims.claims().values():
         record = next((r for r in records.values() if len(r.rows(claim))), None)
-        for rival, gap, answer in measured.judge(claim, record).pairs:
+        for rival, gap, decades, answer in measured.judge(claim, record).pairs:
             ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n}
             rows.append({"id": claim.id, "model": claim.model, "rival": rival, **ends,
-                         "order": answer})  # fmt: skip
-    return pd.DataFrame(rows, columns=["id", "model", "rival", "mean", "low", "high", "n", "order"])
+                         "decades": decades, "order": answer})  # fmt: skip
+    names = ["id", "model", "rival", "mean", "low", "high", "n", "decades", "order"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def stated(records: Mapping[str, Measured] | None = None) -> pd.DataFrame:

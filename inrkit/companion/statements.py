@@ -32,6 +32,7 @@ HOLDS, HOLDS_REDUCED, UNDECIDED, FAILS, NOT_MEASURED = (
 )  # fmt: skip
 ANSWERS = (HOLDS, HOLDS_REDUCED, UNDECIDED, FAILS, NOT_MEASURED)
 COMPARISONS = {ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le}
+EXTREMES = ("max", "min")  # of a setting
 SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤"}
 
 
@@ -146,6 +147,7 @@ class _Reader:
     records: Mapping[str, Measured]
     said: list[str] = field(default_factory=list)
     reduced: bool = False
+    source: str = ""  # id of the record that was read last
 
     def answer(self, node: ast.expr) -> str:
         if isinstance(node, ast.BoolOp):
@@ -169,7 +171,9 @@ class _Reader:
         if not isinstance(number, int | float):
             raise self.wrong("a number to compare with")
         found = self.quantity(left)
-        self.said.append(f"{_said(left, found)} (asked: {SIGNS[type(sign)]} {number:g})")
+        few = f", of {self.statement.least} or more" if found.n < self.statement.least else ""
+        said = _said(left, found, number)
+        self.said.append(f"{said} (asked: {SIGNS[type(sign)]} {number:g}{few})")
         if found.n < self.statement.least or math.isnan(found.low):
             return UNDECIDED
         compare = COMPARISONS[type(sign)]
@@ -211,10 +215,11 @@ class _Reader:
                 rows = rows[rows["model"].eq(model)]
             for name, value in wanted.items():
                 column = rows[name] if name in rows else rows["model"].map(lambda _: None)
-                if value in ("max", "min") and len(rows):
-                    value = getattr(pd.to_numeric(column), value)()
+                if value in EXTREMES and len(rows):
+                    value = getattr(_numbers(column), value)()
                 rows = rows[_equal(column, value)]
             if len(rows):
+                self.source = id
                 for name in rows["model"].unique():
                     self.reduced |= record.scale(name) == verdicts.REDUCED
                 return rows
@@ -222,13 +227,20 @@ class _Reader:
 
     def one(self, metric: str, model: str | None = None, **wanted: Any) -> pd.DataFrame:
         """Rows of a single quantity."""
-        rows = self.rows(metric, model, **wanted)
-        found = len(list(items.groups(rows.assign(claim=""))))
-        if found > 1:
-            raise _Ambiguous(
-                f"the record holds {found} quantities that are {metric}, {model}, {wanted}"
-            )
-        return rows
+        return _single(self.rows(metric, model, **wanted), f"{metric}, {model}, {wanted}")
+
+    def pair(
+        self, metric: str, first: str, second: str, **wanted: Any
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows of two models of one record, at the same of the settings asked for."""
+        one, source = self.one(metric, first, **wanted), self.source
+        other = self.one(metric, second, **wanted)
+        apart = [name for name, value in wanted.items()
+                 if value in EXTREMES and one[name].iloc[0] != other[name].iloc[0]]  # fmt: skip
+        if apart or self.source != source:
+            what = f"another {apart[0]}" if apart else "another record"
+            raise _Ambiguous(f"{metric} of {first} and {second} are each of {what}")
+        return one, other
 
 
 def _value(reader: _Reader, metric: str, model: str | None = None, **wanted: Any) -> Interval:
@@ -238,13 +250,14 @@ def _value(reader: _Reader, metric: str, model: str | None = None, **wanted: Any
 
 def _gap(reader: _Reader, metric: str, first: str, second: str, **wanted: Any) -> Interval:
     """Paired difference of two models."""
-    pair = (reader.one(metric, model, **wanted) for model in (first, second))
-    return items.paired(*pair)
+    return items.paired(*reader.pair(metric, first, second, **wanted))
 
 
 def _ratio(reader: _Reader, metric: str, first: str, second: str, **wanted: Any) -> Interval:
     """Paired ratio of two models: the geometric mean over items, with its interval."""
-    pair = (reader.one(metric, model, **wanted) for model in (first, second))
+    pair = reader.pair(metric, first, second, **wanted)
+    if min(rows["value"].min() for rows in pair) <= 0:
+        raise _Ambiguous(f"{metric} of {first} or {second} is not above 0: there is no ratio")
     over = items.paired(*pair, logarithmic=True)
     return Interval(10**over.mean, over.std, 10**over.low, 10**over.high, over.n)
 
@@ -254,13 +267,25 @@ def _lead(
     among: Iterable[str] | None = None, **wanted: Any,
 ) -> Interval:  # fmt: skip
     """Paired difference of a model to the best of the others, positive where it is ahead."""
-    ours, sign = reader.one(metric, model, **wanted), -1 if lower else 1
+    sign = -1 if lower else 1
     rivals = among or set(reader.rows(metric, **wanted)["model"]) - {model}
-    gaps = [
-        items.paired(*(rows.assign(value=sign * rows["value"]) for rows in (ours, other)))
-        for other in (reader.one(metric, rival, **wanted) for rival in sorted(rivals))
-    ]
-    return min(gaps, key=lambda over: over.mean)
+    pairs = (reader.pair(metric, model, rival, **wanted) for rival in sorted(rivals))
+    return _smallest(
+        [items.paired(*(rows.assign(value=sign * rows["value"]) for rows in two)) for two in pairs]
+    )
+
+
+def _smallest(gaps: list[Interval]) -> Interval:
+    """The smallest difference, above what each of them is above by its own interval.
+
+    Where one of them has no interval, that one.
+    """
+    unknown = [gap for gap in gaps if math.isnan(gap.low)]
+    if unknown:
+        return min(unknown, key=lambda gap: gap.n)
+    least = min(gaps, key=lambda gap: gap.mean)
+    low, n = min(gap.low for gap in gaps), min(gap.n for gap in gaps)
+    return Interval(least.mean, least.std, low, least.high, n)
 
 
 def _extreme(pick: Callable) -> Callable:
@@ -276,9 +301,9 @@ def _every(
     reader: _Reader, metric: str, first: str, second: str, lower: bool = False, **wanted: Any
 ) -> Interval:
     """The smallest paired difference over items, positive where the first is ahead on each."""
-    one, other = (reader.one(metric, model, **wanted) for model in (first, second))
+    one, other = reader.pair(metric, first, second, **wanted)
     both = one.merge(other, on=["item", "seed"], suffixes=("", "_other"))
-    gaps = items.units(both.assign(value=both["value"] - both["value_other"]))
+    gaps = items.units(both.assign(value=both["value"] - both["value_other"]), one, other)
     value = float((-gaps if lower else gaps).min()) if len(gaps) else math.nan
     return Interval(value, math.nan, value, value, len(gaps))
 
@@ -301,17 +326,37 @@ def _rise(
     rows = reader.rows(metric, model, **wanted)
     if over not in rows:
         raise _Unmeasured(f"{metric} is recorded without {over}")
-    levels = [rows[rows[over].eq(level)] for level in sorted(rows[over].dropna().unique())]
+    at = _numbers(rows[over])
+    levels = [
+        _single(rows[at.eq(level)], f"{metric}, {model}, {wanted}, {over} = {level}")
+        for level in sorted(at.dropna().unique())
+    ]
     gaps = [items.paired(b, a) for a, b in zip(levels, levels[1:], strict=False)]
     if not gaps:
         raise _Unmeasured(f"{metric} is recorded at one {over} only")
-    return min(gaps, key=lambda gap: gap.mean if math.isnan(gap.low) else gap.low)
+    return _smallest(gaps)
 
 
 QUANTITIES = {
     "value": _value, "gap": _gap, "ratio": _ratio, "lead": _lead, "lowest": _extreme(min),
     "highest": _extreme(max), "every": _every, "fraction": _fraction, "rise": _rise,
 }  # fmt: skip
+
+
+def _single(rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Rows, if they are of one quantity."""
+    found = len(list(items.groups(rows.assign(claim=""))))
+    if found > 1:
+        raise _Ambiguous(f"the record holds {found} quantities that are {what}")
+    return rows
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A setting as numbers; rows without it stay without."""
+    found = pd.to_numeric(column, errors="coerce")
+    if (found.isna() & column.notna()).any():
+        raise _Ambiguous(f"{column.name} is no number everywhere, and has no order")
+    return found
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:
@@ -321,11 +366,14 @@ def _equal(column: pd.Series, value: Any) -> pd.Series:
     return column.astype(str).eq(str(value))
 
 
-def _said(call: ast.Call, found: Interval) -> str:
-    """A quantity with its interval, as people write it."""
+def _said(call: ast.Call, found: Interval, asked: float) -> str:
+    """A quantity with its interval, with as many digits as tell it from the number asked."""
+    values = {found.mean, found.low, found.high} - {asked}
+    digits = next(d for d in range(3, 17) if f"{asked:.{d}g}" not in
+                  {f"{value:.{d}g}" for value in values} or d == 16)  # fmt: skip
     names = [str(ast.literal_eval(value)) for value in call.args]
     names += [f"{word.arg} = {ast.literal_eval(word.value)}" for word in call.keywords]
     range_ = "" if math.isnan(found.low) or found.low == found.high else (
-        f" [{found.low:.3g}, {found.high:.3g}]"
+        f" [{found.low:.{digits}g}, {found.high:.{digits}g}]"
     )  # fmt: skip
-    return f"{call.func.id} of {', '.join(names)}: {found.mean:.3g}{range_}, n = {found.n}"
+    return f"{call.func.id} of {', '.join(names)}: {found.mean:.{digits}g}{range_}, n = {found.n}"

@@ -11,6 +11,7 @@ run with another figure or one image more repeats no fit.
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -159,7 +160,8 @@ def read_metrics(folder: Path) -> pd.DataFrame:
     """
     text = dict.fromkeys(items.TEXT, str)
     try:
-        table = pd.read_csv(folder / METRICS, dtype={**text, "seed": "Int64"})
+        table = pd.read_csv(folder / METRICS, dtype={**text, "seed": "Int64"},
+                            keep_default_na=False, na_values=[""])  # fmt: skip
     except (FileNotFoundError, ValueError, TypeError) as error:  # pandas raises them all
         raise _damaged(folder / METRICS, brief(error)) from error
     lacking = {*items.FIRST, *items.LAST} - set(table)
@@ -167,6 +169,8 @@ def read_metrics(folder: Path) -> pd.DataFrame:
         raise _damaged(folder / METRICS, f"no columns {', '.join(sorted(lacking))}")
     if len(table) and not pd.api.types.is_numeric_dtype(table["value"]):
         raise _damaged(folder / METRICS, "a value is no number")
+    if not table["value"].map(math.isfinite).all():
+        raise _damaged(folder / METRICS, "a value is not a finite number")
     return table.fillna(dict.fromkeys(items.TEXT, ""))
 
 

@@ -5,6 +5,7 @@ They stand side by side, as several criteria do in studies of replication (Errin
 another. Each is a pure function.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,11 +47,8 @@ class Deviation:
 
 
 def _parts(model: str) -> set[str]:
-    """``"SPDER - SIREN"`` and ``"SIREN / SPDER"`` name two models."""
-    for sign in (" - ", " / "):
-        if sign in model:
-            return {part.strip() for part in model.split(sign)}
-    return {model}
+    """``"SPDER - SIREN"``, ``"SIREN / SPDER"`` and ``"SPDER minus SIREN"`` name two models."""
+    return {model, *re.split(r" - | / | minus | over | before ", model)}
 
 
 def scale(

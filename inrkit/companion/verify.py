@@ -61,8 +61,14 @@ def _numbers(table: Any, promised: list[str]) -> list[str]:
     for row in table.itertuples():
         if not isinstance(row.value, int | float) or not math.isfinite(row.value):
             found.append(f"{row.metric} is not a finite number: {row.value}")
-        if row.claim and row.claim not in claims.claims():
-            found.append(f"claim {row.claim} is unknown")
+    for id, rows in table[table["claim"].ne("")].groupby("claim"):
+        known = claims.claims().get(id)
+        if known is None:
+            found.append(f"claim {id} is unknown")
+        elif known.unit and set(rows["unit"]) != {known.unit}:
+            found.append(f"claim {id} is in {known.unit}, its number is not")
+        if len(list(items.groups(rows))) > 1:
+            found.append(f"claim {id} is answered by several quantities")
     keys = [name for name in table.columns if name != "value"]
     if table.duplicated(keys).any():
         found.append("an item and seed of one quantity has two rows")

@@ -1,14 +1,50 @@
 """What is asked of a loss before the first step."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from inrkit.training.code import INSTALLED, PACKAGE
 from inrkit.training.protocol import Loss, count, cut, named, parts
 
+PROGRAMS = (".py", ".pyc", ".so", ".pyd")  # what an import reads
+OPENED: ContextVar[list[str] | None] = ContextVar("opened", default=None)
 NEAR = 1e-2  # of the largest error: what rounding, and a solver that stops, may change
+
+
+@contextmanager
+def opened() -> Iterator[list[str]]:
+    """The files that are opened for reading within the block, programs left out."""
+    _listen()
+    files: list[str] = []
+    before = OPENED.set(files)
+    try:
+        yield files
+    finally:
+        OPENED.reset(before)
+
+
+@cache
+def _listen() -> None:
+    sys.addaudithook(_heard)
+
+
+def _heard(event: str, arguments: tuple) -> None:
+    if event != "open" or (files := OPENED.get()) is None:
+        return
+    path, mode, _ = arguments
+    if isinstance(path, str | bytes | os.PathLike) and "r" in (mode or "r"):
+        file = Path(os.path.abspath(os.fsdecode(path)))
+        beside = (*INSTALLED, PACKAGE, "/proc", "/sys", "/dev")
+        if file.suffix not in PROGRAMS and not any(file.is_relative_to(x) for x in beside):
+            files.append(str(file))
 
 
 @contextmanager

@@ -21,8 +21,12 @@ INSTALLED = (
     *site.getsitepackages(),
     site.getusersitepackages(),
 )
+KEEPING = ("checkpoint", "code", "digest", "journal", "progress")  # and compute nothing of a fit
+OTHERS = ("torch", "torch.nn.functional", "torch.linalg", "torch.special", "torch.fft", "numpy",
+          "math")  # fmt: skip
 READING = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ASKING = ("LOAD_ATTR", "LOAD_METHOD")
+HIDDEN = {"__globals__", "__doc__", "__annotations__", "__code__", "f_globals", "f_locals"}
 
 
 class Unhashable(ValueError):
@@ -61,7 +65,10 @@ def _constant(x: Any) -> bytes:
 
 @cache
 def reads(code: types.CodeType) -> tuple[tuple[str, ...], ...]:
-    """Global names that code reads, with the attributes asked of each, and what it imports."""
+    """Global names that code reads, with the attributes asked of each, and what it imports.
+
+    Attributes that lead around what is followed, such as ``__globals__``, stand for themselves.
+    """
     found, steps = [], list(dis.get_instructions(code))
     for i, step in enumerate(steps):
         if step.opname in READING and step.argval != "__name__":
@@ -69,6 +76,8 @@ def reads(code: types.CodeType) -> tuple[tuple[str, ...], ...]:
         elif step.opname == "IMPORT_NAME":
             name = "import " + "." * steps[i - 2].argval + step.argval
             found += [(name, wanted) for wanted in steps[i - 1].argval or ()] or [(name,)]
+        elif step.opname in ASKING and step.argval in HIDDEN:
+            found.append((step.argval,))
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found += reads(constant)
@@ -112,6 +121,21 @@ def is_foreign(value: Any) -> bool:
     value = getattr(value, "__func__", getattr(value, "fget", value))
     home = value.__globals__.get("__name__") if isinstance(value, types.FunctionType) else None
     return home in sys.modules and is_own(home)
+
+
+def replaced() -> dict[str, Any]:
+    """Functions of the user in the place of the package's, PyTorch's, NumPy's and Python's own."""
+    found: dict[str, Any] = {}
+    for home, module in list(sys.modules.items()):
+        top, layer, name = [*home.split(".", 2), "", ""][:3]
+        ours = top == PACKAGE.name and layer in LAYERS and name not in KEEPING
+        for key, value in list(vars(module).items()) if ours or home in OTHERS else ():
+            if (ours and isinstance(value, type) and value.__module__ == home) or key == "Tensor":
+                inner = {f"{home}.{key}.{name}": part for name, part in vars(value).items()}
+                found |= {name: part for name, part in inner.items() if is_foreign(part)}
+            elif isinstance(value, types.FunctionType) and is_foreign(value):
+                found[f"{home}.{key}"] = value
+    return found
 
 
 def version(module: str) -> str:

@@ -11,6 +11,7 @@ import copyreg
 import enum
 import functools
 import importlib
+import os
 import pickle
 import random
 import sys
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 
 from inrkit.training.code import (
+    HIDDEN,
     Unhashable,
     compiled,
     is_foreign,
@@ -43,6 +45,7 @@ NAMED = (
 )  # fmt: skip
 CHANCE = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 REACHES = {"eval", "exec", "compile", "globals", "locals", "open", "input", "__import__"}
+OUTSIDE = (os.environ, os.getenv, importlib.import_module, sys.modules)
 SPARSE = ("indices", "values", "crow_indices", "col_indices", "ccol_indices", "row_indices")
 HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")  # of a tensor
 ASIDE = {  # of a class: what says nothing about what it computes
@@ -126,6 +129,8 @@ class Hasher:
         )
 
     def _content(self, x: Any) -> bytes:
+        if any(x is one for one in OUTSIDE):
+            raise self._refused(x, "what it leads to is not known before")
         match x:
             case torch.Tensor():
                 return self._tensor(x)
@@ -144,6 +149,10 @@ class Hasher:
                 return joined("method", self.of(x.__func__), self.of(x.__self__))
             case types.CellType():
                 return joined("cell", *map(self.of, _held(x)))
+            case torch._ops.OpOverload() | torch._ops.OpOverloadPacket():
+                return self._operator(x, f"torch.ops.{x}")
+            case types.ModuleType() if x.__name__.startswith("torch.ops."):
+                return self._operator(x, x.__name__)
             case types.ModuleType():
                 return self._namespace(x)
             case type():
@@ -199,7 +208,11 @@ class Hasher:
         return joined(about, own, np.ascontiguousarray(x).tobytes())
 
     def _module(self, x: nn.Module) -> bytes:
-        """A module by its attributes, among them parameters, parts and hooks."""
+        """A module by its attributes, among them parameters, parts and hooks.
+
+        But without what one of the package's only tells of its last call, its ``transient`` names.
+        """
+        aside = () if is_own(type(x).__module__) else getattr(x, "transient", ())
         endings = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called")
         hooks = {n: v for n, v in vars(x).items() if n.endswith(endings) and isinstance(v, dict)}
         keys = sorted({key for found in hooks.values() for key in found})  # counted by the process
@@ -207,6 +220,7 @@ class Hasher:
             name: [(keys.index(key), hook) for key, hook in found.items()]
             for name, found in hooks.items()
         }
+        ranked |= dict.fromkeys(aside)
         return joined("module", self.of(type(x)), self._attributes(x, ranked))
 
     def _attributes(self, x: Any, instead: Mapping[str, Any] | None = None) -> bytes:
@@ -243,9 +257,9 @@ class Hasher:
                 value = importlib.import_module(name[7:], scope.get("__package__"))
             except ImportError:
                 return "missing"
-        elif name in REACHES and name not in scope:
+        elif name in HIDDEN or (name in REACHES and name not in scope):
             raise Unhashable(
-                f"{'.'.join(self.trail)} calls {name}(), and what that reads is not known before; "
+                f"{'.'.join(self.trail)} uses {name}, and what that reads is not known before; "
                 "read it beforehand, and hand it over"
             )
         else:
@@ -259,7 +273,11 @@ class Hasher:
     def _class(self, x: type) -> bytes:
         if not is_own(x.__module__) and is_found(x):
             kinds = (pair for kind in x.__mro__ for pair in vars(kind).items())
-            changed = [pair for pair in kinds if is_foreign(pair[1])]
+            changed = [
+                (name, value)
+                for name, value in kinds
+                if is_foreign(value) or (type(value) in PLAIN and name not in ASIDE)
+            ]
             return joined(self._reference(x), *map(self.of, changed))
         own = {name: value for name, value in vars(x).items() if name not in ASIDE}
         parts = [self.named(name, own[name]) for name in sorted(own)]
@@ -272,6 +290,11 @@ class Hasher:
         own = {name: value for name, value in vars(x).items() if not name.startswith("__")}
         parts = (self.named(name, own[name]) for name in sorted(own))
         return joined("namespace", *sorted(own), *parts)
+
+    def _operator(self, x: Any, name: str) -> bytes:
+        if name.split(".")[2] not in ("aten", "prims"):
+            raise self._refused(x, "what an operator of one's own does is not known")
+        return joined("operator", name, torch.__version__)
 
     def _reference(self, x: Any) -> bytes:
         return joined("reference", x.__module__, x.__qualname__, version(x.__module__))

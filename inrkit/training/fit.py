@@ -15,7 +15,7 @@ from inrkit.fields.precision import check_precision, rounding
 from inrkit.signals import given
 from inrkit.training import journal
 from inrkit.training.checkpoint import Kept, damaged
-from inrkit.training.checks import tried
+from inrkit.training.checks import opened, tried
 from inrkit.training.gradients import Gradients, pays
 from inrkit.training.progress import Progress
 from inrkit.training.protocol import Batch, Loss, as_loss, count, cut, parts, passes
@@ -192,9 +192,12 @@ class _Run:
         self.snapshots: dict[int | str, dict[str, Tensor]] = {}
         self.step, self.checked, self.seconds, self.parts = 0, 0, 0.0, journal.Parts()
         finished = state is not None and state.get("step") == steps
-        self.names, first, points, joint = (
-            tried(model, loss, self.place) if not finished else ((), 0, 0, False)
-        )
+        with opened() as files:
+            self.names, first, points, joint = (
+                tried(model, loss, self.place) if not finished else ((), 0, 0, False)
+            )
+        if files and self.kept.path:
+            self.kept.refuse(f"{files[0]} is read as it is computed; read it beforehand")
         work = passes(loss)
         if compiled is None:
             compiled = not finished and pays(model, points, steps, work)

@@ -141,7 +141,7 @@ def test_a_banner_names_every_deviation_and_what_n_is():
     assert cells == [["steps", "500", "100"], ["pictures (SIREN)", "resized & whole", "crops"]]
     assert "items: 2 · seeds: 0 to 1, 3" in banner and "reduced scale" in banner
     plain = chapter.banner(seen(rows))
-    assert "All settings are the paper's" in plain and "full scale" in plain
+    assert "No setting differs from the paper's" in plain and "full scale" in plain
 
 
 def test_a_page_says_that_its_chapter_has_changed(tmp_path, monkeypatch, stand_in):

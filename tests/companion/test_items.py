@@ -49,6 +49,15 @@ def test_seeds_of_an_item_are_paired_each_with_its_own():
     assert of_one == interval([2, 49])
 
 
+def test_seeds_of_the_one_item_that_is_left_are_no_items():
+    """Where a quantity has several items, those of a rival that has one of them are one pair."""
+    many = rows(*((item, seed, 2.0 + seed) for item in "ab" for seed in range(5)))
+    few = rows(*(("a", seed, 1.0) for seed in range(5)))
+    assert items.paired(many, few).n == items.paired(few, many).n == 1
+    alone = many[many["item"].eq("a")]
+    assert items.paired(alone, few).n == 5
+
+
 def test_pairs_of_losses_are_in_decades_within_an_item():
     first = rows(("a", 0, 1e-2), ("a", 1, 1e-4), ("b", 0, 1e-3), ("b", 1, 1e-3))
     second = rows(("a", 0, 1e-1), ("a", 1, 1e-1), ("b", 0, 1e-1), ("b", 1, 1e-1))

@@ -165,6 +165,18 @@ def test_a_picture_replaced_under_its_name_is_another(project):
     assert "own.png is neither" in project.inrkit("run").stderr
 
 
+def test_a_module_beside_the_notebook_is_followed(project):
+    path = project.notebook("spder/a", "import helper\nrecord.add('mse', helper.factor * steps)")
+    helper = path.with_name("helper.py")
+    for factor in (2, 5):
+        helper.write_text(f"factor = {factor}  # {'x' * factor}")
+        assert "unchanged" not in project.inrkit("run").stdout
+        assert f",{3.0 * factor}," in (project.record("spder/a") / "metrics.csv").read_text()
+        (entry,) = run_json(project, "spder/a")["files"]
+        assert entry["name"] == "notebooks/spder/helper.py"
+        assert "unchanged, kept" in project.inrkit("run").stdout
+
+
 FITTED = (
     OWN.replace("image(source).values.mean()", "steps")
     + """

@@ -38,6 +38,7 @@ CLAIMS = [
     {"id": "t-14", "setting": "GELU", "value": 7, **LONE, "metric": "time", "unit": "s"},
     {"id": "t-15", "setting": "ReLU", "value": 9, **LONE, "metric": "time", "unit": "s"},
     {"id": "t-18", "setting": "SIREN", "value": 30, **PSNR, "source": "text", "reading": "highest"},
+    {"id": "t-19", "setting": "all", "value": 2, **LONE, "metric": "generation time"},
     {"id": "t-16", "setting": "SIREN", "value": 2, **LOSS, "metric": "rank"},
     {"id": "t-17", "setting": "SPDER", "value": 1, **LOSS, "metric": "rank"},
 ]  # fmt: skip
@@ -164,14 +165,14 @@ def test_losses_are_ranked_in_decades_and_where_one_is_zero_as_they_are():
     better = np.array([1e-5, 1e-6, 1e-5, 1e-5, 1e-6, 1e-5])
     for worse, gaps in ((100 * better, [-2.0] * 6), (0 * better, better - 0)):
         one = record(rows("t-8", better, "SPDER"), rows("t-7", worse))
-        ((rival, gap, order),) = judge(claims.claims()["t-8"], one).pairs
+        ((rival, gap, _decades, order),) = judge(claims.claims()["t-8"], one).pairs
         assert rival == "SIREN" and gap.mean == pytest.approx(np.mean(gaps))
         assert order == ("holds" if worse.any() else "reversed")
 
 
 def test_ranks_are_ranked_as_they_are():
     one = record(rows("t-17", [1, 2, 1, 1, 1], "SPDER"), rows("t-16", [4, 8, 3, 4, 3]))
-    ((rival, gap, order),) = judge(claims.claims()["t-17"], one).pairs
+    ((rival, gap, _decades, order),) = judge(claims.claims()["t-17"], one).pairs
     assert (rival, order) == ("SIREN", "holds") and gap.mean == pytest.approx(-3.2)
 
 
@@ -185,10 +186,29 @@ def test_ranks_are_ranked_as_they_are():
 )
 def test_a_lone_ratio_is_ranked_against_one_and_a_difference_against_zero(id, values, expected):
     one = record(rows(id, values, "SPDER - SIREN"))
-    ((rival, gap, order),) = judge(claims.claims()[id], one).pairs
+    ((rival, gap, _decades, order),) = judge(claims.claims()[id], one).pairs
     assert rival == ("0.0" if id == "t-10" else "1.0")
     assert gap.mean == pytest.approx(np.mean(expected), abs=1e-3) and gap.n == 5
     assert order == ("undecided" if min(map(abs, values)) == 1 else "holds")
+
+
+def test_what_stands_apart_is_measured_and_has_no_other_answer():
+    one = record(rows("t-6", SIREN, "Gauss"), rows("t-1", SIREN - 90, reading="last"))
+    found = judge(claims.claims()["t-6"], one)
+    assert (found.over.n, found.scale, found.size, found.order) == (6, "full", "", "")
+    assert judge(claims.claims()["t-1"], one).pairs == ()
+
+
+def test_a_ratio_is_a_word_of_the_metric():
+    """Not part of one, as in generation."""
+    assert judge(claims.claims()["t-19"], record(rows("t-19", SIREN))).pairs == ()
+
+
+def test_intervals_say_whether_they_are_of_logarithms():
+    zero = [1e-3] * 5, [0.0] * 5
+    for values, decades in (([1e-3] * 5, [1e-5] * 5), True), (zero, False):
+        parts = [rows(i, v, m) for i, v, m in zip(("t-7", "t-8"), values, "ab", strict=True)]
+        assert scorecard.pairs({"t/a": record(*parts)})["decades"].tolist() == [decades] * 2
 
 
 def test_what_is_claimed_to_be_equal_has_no_order():

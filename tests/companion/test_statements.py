@@ -125,6 +125,81 @@ def test_the_interval_is_the_paired_one():
     assert f"[{over[0]:.3g}, {over[1]:.3g}], n = 5" in said and "(asked: > 5)" in said
 
 
+def of(*parts):
+    return Measured("spder/a", items.table([row for part in parts for row in part]), RUN, ())
+
+
+@pytest.mark.parametrize("name", ["Gauss", "tanh"])  # before and after ReLU
+@pytest.mark.parametrize("names", [["x"] * 5, ["a"]])
+def test_a_rival_without_pairs_is_not_passed_over(name, names):
+    rival = rows(name, "psnr", [0.0] * len(names), names=names, seeds=range(len(names)))
+    record = of(rows("SPDER", "psnr", SPDER), rows("ReLU", "psnr", SIREN), rival)
+    found = decided('lead("psnr", "SPDER") > 0', record)
+    assert found.answer == "undecided" and f"n = {names.count('a')} (" in found.evidence[0]
+
+
+def test_a_lead_is_above_what_each_rival_leaves():
+    """The second rival is worse on average, and less surely so."""
+    near, far = SPDER - [5, 6, 5, 6, 5], SPDER - [1, 30, -2, 25, 3]
+    record = of(*(rows(m, "psnr", v) for m, v in (("SPDER", SPDER), ("A", near), ("B", far))))
+    assert decided('lead("psnr", "SPDER", among=("A",)) > 0', record).answer == "holds"
+    assert decided('lead("psnr", "SPDER") > 0', record).answer == "undecided"
+
+
+def test_a_rise_that_is_unknown_anywhere_is_unknown():
+    levels = [rows("SIREN", "psnr", SIREN + 9 * k, k=k) for k in (1, 2)]
+    assert decided('rise("psnr", "SIREN", over="k") > 0', of(*levels)).answer == "holds"
+    levels += [rows("SIREN", "psnr", [99.0], names=["a"], k=3)]
+    assert decided('rise("psnr", "SIREN", over="k") > 0', of(*levels)).answer == "undecided"
+
+
+def test_levels_are_ordered_as_numbers_and_what_is_none_has_no_order():
+    texts = [rows("SIREN", "psnr", SIREN + 9 * i, k=k) for i, k in enumerate(("2", "10", "30"))]
+    assert decided('rise("psnr", "SIREN", over="k") > 0', of(*texts)).answer == "holds"
+    texts += [rows("SIREN", "psnr", SIREN, k="all")]
+    for rule in ('rise("psnr", "SIREN", over="k") > 0', 'value("psnr", "SIREN", k="max") > 0'):
+        found = decided(rule, of(*texts))
+        assert found.answer == "undecided" and "k is no number" in found.reason
+
+
+def test_a_rise_is_of_one_quantity():
+    parts = [rows("SIREN", "psnr", SIREN + 9 * k + w, k=k, w=w) for k in (1, 2) for w in (1, 2)]
+    found = decided('rise("psnr", "SIREN", over="k") > 0', of(*parts))
+    assert found.answer == "undecided" and "2 quantities" in found.reason
+    assert decided('rise("psnr", "SIREN", over="k", w=1) > 0', of(*parts)).answer == "holds"
+
+
+@pytest.mark.parametrize("quantity", ["gap", "every", "ratio"])
+def test_models_are_compared_at_the_same_extreme_of_one_record(quantity):
+    rule = quantity + '("psnr", "SPDER", "SIREN", step="max") > 0'
+    spder, siren = rows("SPDER", "psnr", SPDER, step=500), rows("SIREN", "psnr", SIREN, step=300)
+    found = decided(rule, of(spder, siren))
+    assert found.answer == "undecided" and "another step" in found.reason
+    records = {"spder/a": of(spder), "spder/b": of(rows("SIREN", "psnr", SIREN, step=500))}
+    statement = dataclasses.replace(BASE, rule=rule, notebook="spder/a; spder/b")
+    found = decide(statement, records)
+    assert found.answer == "undecided" and "another record" in found.reason
+
+
+@pytest.mark.parametrize("loss", [0.0, -1e-3])
+def test_there_is_no_ratio_of_what_is_not_above_zero(loss):
+    record = of(rows("SIREN", "mse", [1e-3] * 5), rows("SPDER", "mse", [1e-5] * 4 + [loss]))
+    found = decided('ratio("mse", "SIREN", "SPDER") > 1', record)
+    assert found.answer == "undecided" and "not above 0" in found.reason
+    assert decided('gap("mse", "SIREN", "SPDER") > 0', record).answer == "holds"
+
+
+def test_the_evidence_says_how_many_items_are_lacking_and_tells_numbers_apart():
+    (said,) = decided('value("psnr", "ReLU") > 1', least=6).evidence
+    assert said.endswith("n = 5 (asked: > 1, of 6 or more)")
+    near = of(rows("SIREN", "rho", [0.99993, 0.99994, 0.99993, 0.99994, 0.99993]))
+    (said,) = decided('value("rho", "SIREN") > 0.99992', near).evidence
+    assert (
+        "0.99993 [0.99993, 0.99994]" in said
+        and decided('value("rho", "SIREN") > 0.99992', near).answer == "holds"
+    )
+
+
 def test_a_share_has_wilsons_interval():
     """Wilson 1927, Eq. 7, of 4 out of 5."""
     z, p, n = stats.norm.ppf(0.975), 0.8, 5

@@ -37,6 +37,8 @@ def test_a_good_record(folder):
         ("metrics.csv", "0.5", "0.4", "not the file that the executed notebook wrote"),
         ("metrics.csv", "0.5", "inf", "not a finite number"),
         ("metrics.csv", "spder-018", "spder-999", "claim spder-999 is unknown"),
+        ("metrics.csv", "spder-018", "spder-034", "claim spder-034 is in dB, its number is not"),
+        ("metrics.csv", "0.5", "", "not a finite number"),
         ("metrics.csv", ",mse,", ",msE,", "metric mse is missing"),
         ("run.json", '"steps": 4', '"steps": 5', "parameters are not those"),
         ("run.json", '"id": "spder/a"', '"id": "spder/b"', "belongs to spder/b"),
@@ -48,6 +50,13 @@ def test_a_good_record(folder):
 def test_tampering_is_found(folder, name, old, new, said):
     edit(folder / name, old, new)
     assert any(said in problem for problem in problems(folder))
+
+
+def test_a_claim_that_two_quantities_answer_is_found(folder):
+    path = folder / "metrics.csv"
+    head, row = path.read_text().splitlines()
+    path.write_text("\n".join([head, row, row.replace("lowest", "last")]))
+    assert "claim spder-018 is answered by several quantities" in problems(folder)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "notebook.ipynb", "figures/empty.svg"])

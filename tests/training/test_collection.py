@@ -57,22 +57,11 @@ def test_kept_in_one_file_and_not_fitted_again(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2  # other fields have a file of their own
 
 
-def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
-    import inrkit.training.collection as module
-
-    calls = []
-
-    def failing(*args, **settings):
-        calls.append(settings["checkpoint"])
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return fit(*args, **settings)
-
-    monkeypatch.setattr(module, "fit", failing)
+def test_a_stopped_run_goes_on(tmp_path, stop_after):
+    stop_after(2)
     with pytest.raises(KeyboardInterrupt):
         collection(file=tmp_path / "fields.pt")
     assert len(list(tmp_path.glob("*group*"))) == 2
-    monkeypatch.undo()
     assert torch.equal(collection(file=tmp_path / "fields.pt")(COORDS), collection()(COORDS))
     assert not list(tmp_path.glob("*group*"))
 

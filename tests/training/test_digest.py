@@ -7,14 +7,20 @@ import threading
 import time
 import types
 import warnings
+from contextlib import contextmanager
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from inrkit.fields import MLP, SIREN
-from inrkit.training import Blurred, Minibatch, Regression, fit, fit_collection
+from inrkit.training import Blurred, Minibatch, Regression, fit, fit_collection, losses
 from inrkit.training import checkpoint as checkpoints
 from inrkit.training.code import Unhashable
 from inrkit.training.digest import digest
@@ -84,6 +90,8 @@ KINDS = {
     "a torch function": ("x = torch.sin", "sin", "cos"),
     "a torch function in Python": ("x = nn.functional.relu", "relu", "elu"),
     "a tensor's method": ("x = torch.Tensor.sin", "sin", "cos"),
+    "an operator of PyTorch": ("x = torch.ops.aten.sin", "sin", "cos"),
+    "an operator's overload": ("x = torch.ops.aten.sum.default", "default", "dim_IntList"),
     "a ufunc": ("x = np.sin", "sin", "cos"),
     "a function of a package": ("x = scipy.special.j0", "j0", "j1"),
     "a function of the operator module": ("x = operator.itemgetter(1)", "1", "2"),
@@ -260,6 +268,9 @@ ALIKE = {
     "a global that is not read": ("c = 1\ndef x(u): return u", "c = 2\ndef x(u): return u"),
     "the order of attributes": (
         "class C: pass\nx = C()\nx.a = 1; x.b = 2", "class C: pass\nx = C()\nx.b = 2; x.a = 1"),
+    "how an implicit field was solved last": (
+        "x = ImplicitField(FourierMFN(2, 1, width=4))",
+        "x = ImplicitField(FourierMFN(2, 1, width=4))\nx(torch.ones(3, 2))"),
     "what is computed once": (
         "class C:\n @functools.cached_property\n def a(s): return object()\nx = C()",
         "class C:\n @functools.cached_property\n def a(s): return object()\nx = C()\nx.a"),
@@ -352,6 +363,13 @@ def test_a_method_given_to_a_class_of_the_package_is_seen(monkeypatch):
     assert digest(model) != before
 
 
+def test_a_number_given_to_a_class_of_the_package_is_seen(monkeypatch):
+    model = SIREN(2, 1, width=4)
+    before = digest(model)
+    monkeypatch.setattr(type(model.layers[0]), "scale", 3.0, raising=False)
+    assert digest(model) != before
+
+
 REFUSED = {
     "an open file": "x = open(__import__('os').devnull)",
     "a file in a closure": (
@@ -364,6 +382,17 @@ REFUSED = {
     "an iterator of a loss": "class L:\n def __init__(s): s.at = iter([1])\nx = L()",
     "a lock": "import threading\nx = threading.Lock()",
     "a weak reference": "import weakref\nclass C: pass\nc = C()\nx = weakref.ref(c)",
+    "the environment": "import os\ndef x(u): return os.environ['A']",
+    "a variable of the environment": "from os import getenv\ndef x(u): return getenv('A')",
+    "a module found as it runs": "import importlib\ndef x(u): return importlib.import_module(u)",
+    "all modules": "import sys\ndef x(u): return sys.modules['a'].b",
+    "a function's globals": "def f(): pass\ndef x(u): return f.__globals__['c']",
+    "a function's docstring": "def f(): pass\ndef x(u): return f.__doc__",
+    "the caller's names": "import sys\ndef x(u): return sys._getframe(1).f_locals['c']",
+    "operators of one's own": "x = torch.ops.own_of_a_test",
+    "an operator of one's own": (
+        "l = torch.library.Library('own_of_a_test', 'FRAGMENT')\nl.define('f(Tensor x) -> Tensor')"
+        "\ndef make(f): return lambda u: f(u)\nx = make(torch.ops.own_of_a_test.f)\nl._destroy()"),
     "NumPy's chance": "x = np.random.default_rng(0)",
     "NumPy's global chance": "def x(u): return np.random.rand()",
     "Python's chance": "import random\ndef x(u): return random.random()",
@@ -666,6 +695,119 @@ def test_another_arithmetic_has_another_checkpoint(tmp_path, monkeypatch, kind):
                 monkeypatch.setattr(torch, "__version__", "0.1")
             run(tmp_path, network, loss)
         assert len(list(tmp_path.iterdir())) == number
+
+
+class Functions(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+
+
+class Operators(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def hooked(add, hook):
+    handle = add(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def put(place, name, value):
+    return mock.patch.object(place, name, value)
+
+
+def flat(*args):
+    return torch.zeros(1)
+
+
+AROUND = {
+    "everyone's hook": lambda: hooked(
+        nn.modules.module.register_module_forward_hook, lambda m, i, o: 2 * o),
+    "everyone's hook before": lambda: hooked(
+        nn.modules.module.register_module_forward_pre_hook, lambda m, i: i),
+    "every optimizer's hook": lambda: hooked(
+        register_optimizer_step_pre_hook, lambda o, a, k: None),
+    "a mode of functions": Functions,
+    "a mode of operators": Operators,
+    "deterministic algorithms": deterministic,
+    "half precision of another kind": lambda: torch.autocast("cpu", torch.float16),
+    "a function of PyTorch replaced": lambda: put(nn.functional, "linear", flat),
+    "a method of tensors replaced": lambda: put(torch.Tensor, "square", flat),
+    "a function of the package replaced": lambda: put(losses, "gradient", flat),
+    "a method of the package replaced": lambda: put(losses.SquaredError, "error", flat),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", AROUND)
+def test_what_acts_on_everything_has_another_checkpoint(tmp_path, kind):
+    def name():
+        kept = checkpoints.Kept(tmp_path / "a.pt", torch.device("cpu"), model(), None, ())
+        return kept.path.name
+
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16, enabled="half" in kind):
+        before = name()
+        with AROUND[kind]():
+            assert name() == name() != before
+        assert name() == before
+
+
+def test_a_fit_that_reads_a_file_as_it_is_computed_is_not_kept(tmp_path):
+    file, folder = tmp_path / "values.npy", tmp_path / "kept"
+
+    def error(network, x):
+        return (network(x) - torch.from_numpy(np.load(file))[: len(x)]).square().mean(-1)
+
+    x, y = points()
+    found = []
+    for factor in (1, 2):
+        np.save(file, factor * y.numpy())
+        with pytest.warns(UserWarning, match="a is trained anew.*values.npy is read as it is"):
+            settings = {"steps": 3, "progress": False, "checkpoint": folder / "a.pt"}
+            found.append(fit(model(), error, x, **settings).losses)
+    assert not torch.equal(*found) and not folder.exists()
+
+
+class Counted(SIREN):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * self.calls
+
+
+class Noted(SIREN):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.register_buffer("calls", torch.zeros(1), persistent=False)
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return super().forward(x) * self.calls
+
+
+@pytest.mark.parametrize("network", [Counted, Noted])
+def test_a_model_that_changes_beside_its_state_is_not_kept(tmp_path, network):
+    """Taken up, it would be another than the one that was trained."""
+    found = []
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="in more than its state_dict holds"):
+            done = run(tmp_path, model(network=network), checkpoint_seconds=0)
+        found.append(done.model(points()[0]))
+    assert torch.equal(*found) and not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_that_is_taken_up_is_in_use(tmp_path, monkeypatch):

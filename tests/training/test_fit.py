@@ -250,12 +250,12 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_fit import model, problem
 import inrkit.training
-run = sys.modules["inrkit.training.fit"]._Run
-step = run.one_step
-def killed(self):
-    if self.step == 21: os.kill(os.getpid(), signal.SIGKILL)
-    step(self)
-run.one_step = killed
+from inrkit.training import checkpoint
+save = checkpoint.save
+def killed(path, state):
+    if state["step"] == 22: os.kill(os.getpid(), signal.SIGKILL)
+    save(path, state)
+checkpoint.save = killed
 inrkit.training.fit(model(), problem(), steps=40, lr=1e-3, checkpoint=Path({path!r}),
                     checkpoint_seconds=0, snapshots=[5, 40], progress=False)
 """
