@@ -1,7 +1,8 @@
 """Thousands of fields, one a signal: fitted in groups, kept in one file, and so are derivatives."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +18,15 @@ from inrkit.training.losses import Regression
 from inrkit.training.progress import Progress
 
 
+@contextmanager
+def _own_chance() -> Iterator[None]:
+    """Random numbers within are the same in every process; the caller's are left as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@_own_chance()
 def fit_collection(
     build: Callable[[], nn.Module],
     coords: Tensor,
@@ -60,8 +70,7 @@ def fit_collection(
 
     def group_of(first: int) -> nn.Module:
         indices = range(first, min(first + group, len(values)))
-        with torch.random.fork_rng([coords.device] if coords.is_cuda else []):
-            models = [_seeded(build, seed if shared else seed + i) for i in indices]
+        models = [_seeded(build, seed if shared else seed + i) for i in indices]
         return stack(models).to(coords.device)
 
     settings = (build, values, steps, lr, group, shared, seed)
@@ -102,6 +111,7 @@ def _restored(example: nn.Module, state: dict[str, Tensor], count: int) -> nn.Mo
     return whole
 
 
+@_own_chance()
 def collection_partials(
     fields: nn.Module,
     coords: Tensor,
