@@ -21,7 +21,7 @@ from inrkit.training.progress import Progress
 @contextmanager
 def _own_chance() -> Iterator[None]:
     """Random numbers within are the same in every process; the caller's are left as they were."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(0)
         yield
 
