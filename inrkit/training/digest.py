@@ -273,10 +273,10 @@ class Hasher:
     def _class(self, x: type) -> bytes:
         if not is_own(x.__module__) and is_found(x):
             kinds = (pair for kind in x.__mro__ for pair in vars(kind).items())
-            changed = [
+            changed = [  # by whoever has no right to; what begins with _ is its library's own
                 (name, value)
                 for name, value in kinds
-                if is_foreign(value) or (type(value) in PLAIN and name not in ASIDE)
+                if is_foreign(value) or (type(value) in PLAIN and not name.startswith("_"))
             ]
             return joined(self._reference(x), *map(self.of, changed))
         own = {name: value for name, value in vars(x).items() if name not in ASIDE}

@@ -868,3 +868,19 @@ def test_no_warning_where_all_is_well(tmp_path):
         warnings.simplefilter("error")
         run(tmp_path, checkpoint_seconds=0)
     assert np.isfinite(run(tmp_path).losses.numpy()).all()
+
+
+def test_a_fit_is_named_alike_after_something_was_compiled():
+    code = """
+import torch
+from inrkit.fields import SIREN
+from inrkit.training.digest import digest
+def name():
+    torch.manual_seed(0)
+    return digest((SIREN(2, 1, width=8), torch.optim.Adam))
+before = name()
+torch.compile(SIREN(2, 1, width=8), backend="eager")(torch.ones(3, 2)).sum().backward()
+assert before == name()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
