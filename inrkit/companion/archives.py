@@ -1,5 +1,6 @@
 """Records that were made elsewhere: packed into one archive, checked, and put in their place."""
 
+import lzma
 import shutil
 import tarfile
 import tempfile
@@ -26,19 +27,22 @@ def pack(file: Path, *, checkpoints: bool = False) -> str:
     if not records and not kept:
         raise InputError(f"there are no records in {paths.shown(paths.RESULTS)}")
     partial = file.with_name(f"{file.name}.part")
-    with tarfile.open(partial, "w:xz") as archive:
-        for path in (*records.values(), *kept):
-            archive.add(path, path.relative_to(paths.RESULTS))
-    partial.replace(file)
+    try:
+        with tarfile.open(partial, "w:xz") as archive:
+            for path in (*records.values(), *kept):
+                archive.add(path, path.relative_to(paths.RESULTS))
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     return f"{len(records)} records" + (f", {len(kept)} checkpoints" if checkpoints else "")
 
 
 def unpack(file: Path, *, force: bool = False) -> list[str]:
-    """Put an archive's records in their place, each if it is whole and has no fewer items.
+    """Put an archive's records in their place, each if it is whole and adds to what is here.
 
     Args:
         file: of :func:`pack`; what lies outside of a record or a checkpoint is left out.
-        force: also in place of a record with more items.
+        force: also in place of a record with more items, or a later one with as many.
 
     Returns:
         what became of each, in words.
@@ -51,18 +55,20 @@ def unpack(file: Path, *, force: bool = False) -> list[str]:
         try:
             with tarfile.open(file) as archive:
                 archive.extractall(folder, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
             raise InputError(f"{file} cannot be unpacked: {brief(error)}") from error
         done = []
         for notebook in notebooks.discover():
             new = Path(folder) / "paper" / notebook.id
             if new.is_dir():
                 done.append(f"{notebook.id}: {_taken(new, notebook.id, force)}")
-        for path in sorted((Path(folder) / CHECKPOINTS).rglob("*.pt")):
+        kept = sorted((Path(folder) / CHECKPOINTS).rglob("*.pt"))
+        for path in kept:
             target = paths.RESULTS / path.relative_to(folder)
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
+    done += [f"checkpoints: {len(kept)}"] * bool(kept)
     if not done:
         raise InputError(f"{file} holds no record of a notebook of this project")
     return done
@@ -77,9 +83,9 @@ def _taken(new: Path, id: str, force: bool) -> str:
         with place.locked():
             place.recover()
             if place.record.exists() and not force:
-                before, after = _items(place.record), _items(new)
-                if before > after:
-                    return f"left out, the record here has {before} items and this one {after}"
+                (n, start), (more, later) = _worth(place.record), _worth(new)
+                if (n, start) >= (more, later):
+                    return f"left out, the record here has {n} items, of {start}; it has {more}"
             shutil.rmtree(place.partial / "unpacked", ignore_errors=True)
             place.publish(new.rename(place.partial / "unpacked"))
     except CompanionError as error:
@@ -87,8 +93,9 @@ def _taken(new: Path, id: str, force: bool) -> str:
     return "taken"
 
 
-def _items(record: Path) -> int:
-    """How many items and seeds a record holds; none, if it is of an early form."""
+def _worth(record: Path) -> tuple[int, str]:
+    """How many items and seeds a record holds (none, if it is of an early form), and its date."""
+    start = store.read_run(record)["start"]
     if (record / store.SUMMARY).exists():
-        return 0
-    return len(store.read_metrics(record)[["item", "seed"]].drop_duplicates())
+        return 0, start
+    return len(store.read_metrics(record)[["item", "seed"]].drop_duplicates()), start

@@ -189,7 +189,7 @@ def _run_queue(budget: str, device: str | None, jobs: int | None) -> None:
         outcomes = queue.run(device=device, jobs=jobs, report=_report, **limit)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command resumes") from None
-    left = [entry for entry in queue.entries() if not entry.is_done()]
+    left = queue.left()
     hours = sum(entry.hours for entry in left)
     typer.echo(f"{len(left)} rows of the queue are left, about {hours:.1f} core hours")
     if any(outcome.error for outcome in outcomes):
@@ -201,11 +201,12 @@ def queue_(as_json: Json = False) -> None:
     """What the records wait for: done or not, core hours, the statements that it settles."""
     from inrkit.companion import queue
 
+    left = queue.left()
     rows = [
         {
             "notebook": entry.id,
             "parameters": dict(entry.parameters),
-            "done": entry.is_done(),
+            "done": entry not in left,
             "hours": entry.hours,
             "settles": entry.settles,
             "why": entry.why,
@@ -218,8 +219,7 @@ def queue_(as_json: Json = False) -> None:
     for row in rows:
         mark = "done" if row["done"] else f"{row['hours']:.1f} h"
         typer.echo(f"{mark:>7}  {row['notebook']:30} {' '.join(row['settles']):32} {row['why']}")
-    left = sum(row["hours"] for row in rows if not row["done"])
-    typer.echo(f"{left:7.1f} core hours are left")
+    typer.echo(f"{sum(entry.hours for entry in left):7.1f} core hours are left")
 
 
 @in_project()
@@ -237,7 +237,8 @@ def pack(
 def unpack(
     file: Annotated[Path, typer.Argument(help="What inrkit pack has written.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also in place of records with more items.")
+        bool,
+        typer.Option("--force", help="Also in place of records with more items, or later ones."),
     ] = False,
 ) -> None:
     """Take over the records of an archive, each if it is whole."""

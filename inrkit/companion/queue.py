@@ -60,8 +60,8 @@ class Entry:
         """The statements that are decided by this notebook, by id."""
         return [s.id for s in statements.statements() if self.id in s.notebooks]
 
-    def is_done(self) -> bool:
-        """Whether a record answers it: as many items or more, all else alike but cost and place."""
+    def is_answered(self) -> bool:
+        """Whether the record does: as many items or more, all else alike but cost and place."""
         record = store.Place(self.id, "paper").record
         if not (record / store.RUN).exists() or (record / store.SUMMARY).exists():
             return False
@@ -98,6 +98,13 @@ def entries() -> list[Entry]:
     for entry in found:
         _ = entry.wanted  # raises what is wrong with it
     return found
+
+
+def left() -> list[Entry]:
+    """The rows that wait: those after the last one of their notebook that the record answers."""
+    found = entries()
+    answered = {entry.id: i for i, entry in enumerate(found) if entry.is_answered()}
+    return [entry for i, entry in enumerate(found) if i > answered.get(entry.id, -1)]
 
 
 def _checked(text: str) -> str:
@@ -140,14 +147,14 @@ def run(
     until = time.monotonic() + budget - MARGIN
     if device is not None:
         runner.check_device(device)
-    jobs = jobs or runner.default_jobs(len(entries()), {device})
+    jobs = runner.at_once(jobs, len(entries()), {device})
     place = {} if device is None else {"device": device}
     outcomes: list[runner.Outcome] = []
     tried: list[Entry] = []
     while time.monotonic() < until:
         batch: dict[str, Entry] = {}  # of each notebook the first row that is left
-        for entry in entries():
-            if entry not in tried and not entry.is_done():
+        for entry in left():
+            if entry not in tried:
                 batch.setdefault(entry.id, entry)
         if not batch:
             break

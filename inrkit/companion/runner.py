@@ -93,13 +93,11 @@ def run(
     """
     overrides = {**(overrides or {}), **({} if device is None else {"device": device})}
     chosen = notebooks.select(ids)
-    if jobs is not None and jobs < 1:
-        raise InputError(f"jobs is a number of notebooks at once, 1 or more, got {jobs}")
     changes = {notebook.id: notebook.changes(profile, overrides) for notebook in chosen}
     devices = {{**n.defaults, **changes[n.id]}.get("device") for n in chosen}
     for one in devices - {None}:
         check_device(one)
-    jobs = jobs or default_jobs(len(chosen), devices)
+    jobs = at_once(jobs, len(chosen), devices)
     batch = [Job(n, profile, tuple(overrides), changes[n.id], jobs > 1) for n in chosen]
     for job in batch if force else ():
         _start_over(job)
@@ -129,11 +127,12 @@ def check_device(name: str) -> None:
         raise InputError(f"the device {name!r} is not here; cpu always is")
 
 
-def default_jobs(n: int, devices: set[Any]) -> int:
-    """One a core for several notebooks; on a GPU one, since they would share it without gain."""
-    if n == 1 or any(machine.is_gpu(device) for device in devices):
-        return 1
-    return max(1, min(machine.cores(), n))
+def at_once(jobs: int | None, n: int, devices: set[Any]) -> int:
+    """As many as asked for; else one a core, on a GPU one, since they would share it in vain."""
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs is a number of notebooks at once, 1 or more, got {jobs}")
+    alone = n == 1 or any(machine.is_gpu(device) for device in devices)
+    return jobs or (1 if alone else max(1, min(machine.cores(), n)))
 
 
 def together(

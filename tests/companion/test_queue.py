@@ -56,14 +56,20 @@ def test_the_projects_own_queue_is_whole():
 
 
 def test_a_record_grows_without_repeating_a_fit(waiting):
-    waiting.queue(("spder/a", {"n_items": 1}), ("spder/a", {"n_items": 3}))
+    rows = ("spder/a", {"n_items": 1}), ("spder/a", {"n_items": 3})
+    waiting.queue(rows[0])
+    assert waiting.inrkit("run", "--queue", "--jobs", "1").exit_code == 0
+    kept = waiting.root / "results" / ".checkpoints" / "paper" / "spder" / "a"
+    (first,) = kept.glob("*.pt")
+    written = first.stat().st_mtime_ns
+    waiting.queue(*rows)
     listed = json.loads(waiting.inrkit("queue", "--json").stdout)
-    assert [row["done"] for row in listed] == [False, False]
+    assert [row["done"] for row in listed] == [True, False]
     done = waiting.inrkit("run", "--queue", "--jobs", "1")
     assert done.exit_code == 0 and "0 rows of the queue are left" in done.stdout, done.output
-    kept = waiting.root / "results" / ".checkpoints" / "paper" / "spder" / "a"
-    (first,), grown = kept.glob("0.*.pt"), metrics(waiting)
-    assert first.stat().st_mtime_ns < min(p.stat().st_mtime_ns for p in kept.glob("[12].*.pt"))
+    assert len(list(kept.glob("*.pt"))) == 3
+    assert first.stat().st_mtime_ns == written  # not trained again
+    grown = metrics(waiting)
 
     shutil.rmtree(waiting.root / "results")
     done = waiting.inrkit("run", "spder/a", "--profile", "paper", "-p", "n_items=3")
@@ -77,6 +83,13 @@ def test_what_is_recorded_is_done_and_more_items_do_as_well(waiting):
     listed = json.loads(waiting.inrkit("queue", "--json").stdout)
     assert [row["done"] for row in listed] == [True, False]
     assert "1.5 core hours are left" in waiting.inrkit("queue").stdout
+
+
+def test_a_row_is_not_run_again_after_a_later_one_of_its_notebook(waiting):
+    waiting.queue(("spder/a", {"steps": 4}), ("spder/a", {"steps": 6}))
+    assert waiting.inrkit("run", "--queue", "--jobs", "1").exit_code == 0
+    again = waiting.inrkit("run", "--queue")
+    assert again.stdout == "0 rows of the queue are left, about 0.0 core hours\n"
 
 
 def test_a_failure_is_said_and_the_rest_is_run(waiting):
@@ -135,7 +148,8 @@ def test_a_wrong_row_is_refused(waiting, rows, said):
 
 @pytest.mark.parametrize(
     "given", [["spder/a"], ["-p", "steps=3"], ["--force"], ["--profile", "smoke"],
-              ["--budget", "soon"], ["--budget", "0s"], ["--device", "tpu"]]
+              ["--budget", "soon"], ["--budget", "0s"], ["--device", "tpu"],
+              ["--jobs", "0"], ["--jobs", "-1"]]
 )  # fmt: skip
 def test_settings_that_a_queue_does_not_take_are_refused(waiting, given):
     waiting.queue(("spder/a", {}))
@@ -151,7 +165,7 @@ def test_records_are_packed_and_taken_over(waiting, tmp_path):
         assert waiting.inrkit("pack", "--checkpoints", str(tmp_path / file)).exit_code == 0
     two = (here / "metrics.csv").read_bytes()
     done = waiting.inrkit("unpack", str(tmp_path / "one.tar.xz"))
-    assert "left out, the record here has 2 items and this one 1" in done.stdout
+    assert "left out, the record here has 2 items" in done.stdout and "it has 1" in done.stdout
     assert (here / "metrics.csv").read_bytes() == two
     done = waiting.inrkit("unpack", "--force", str(tmp_path / "one.tar.xz"))
     assert "spder/a: taken" in done.stdout and len(metrics(waiting)) == 1
@@ -160,6 +174,19 @@ def test_records_are_packed_and_taken_over(waiting, tmp_path):
     assert (here / "metrics.csv").read_bytes() == two
     assert len(list((waiting.root / "results" / ".checkpoints").rglob("*.pt"))) == 2
     assert waiting.inrkit("verify").exit_code == 0
+    again = waiting.inrkit("unpack", str(tmp_path / "two.tar.xz"))
+    assert "left out, the record here has 2 items" in again.stdout  # the same one
+
+
+def test_checkpoints_alone_are_packed_and_taken_over(waiting, tmp_path):
+    waiting.inrkit("run", "spder/a", "--profile", "paper")
+    shutil.rmtree(waiting.record("spder/a", "paper"))
+    file = str(tmp_path / "a.tar.xz")
+    assert "0 records, 1 checkpoints" in waiting.inrkit("pack", "--checkpoints", file).stdout
+    shutil.rmtree(waiting.root / "results")
+    done = waiting.inrkit("unpack", file)
+    assert (done.exit_code, done.stdout) == (0, "checkpoints: 1\n")
+    assert len(list((waiting.root / "results" / ".checkpoints").rglob("*.pt"))) == 1
 
 
 def test_a_broken_archive_changes_nothing(waiting, tmp_path):
@@ -167,8 +194,13 @@ def test_a_broken_archive_changes_nothing(waiting, tmp_path):
     whole, bad = tmp_path / "a.tar.xz", tmp_path / "bad.tar.xz"
     waiting.inrkit("pack", str(whole))
     before = (waiting.record("spder/a", "paper") / "metrics.csv").read_bytes()
-    bad.write_bytes(whole.read_bytes()[:-400])
-    assert waiting.inrkit("unpack", str(bad)).exit_code == 2
+    data = whole.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+    for wrong in (data[:-400], flipped, b"no archive", b""):
+        bad.write_bytes(wrong)
+        assert waiting.inrkit("unpack", str(bad)).exit_code == 2
+    assert waiting.inrkit("unpack", str(tmp_path / "none.tar.xz")).exit_code == 2
     with tarfile.open(bad, "w:xz") as archive:
         archive.add(whole, "../escaped")
     assert waiting.inrkit("unpack", str(bad)).exit_code == 2

@@ -1,6 +1,6 @@
 """Every notebook runs on another device, as one without a GPU can see.
 
-``make test`` takes a few each day; with INRKIT_TRIES=all every one is run.
+``make test`` takes a few each day; with INRKIT_ELSEWHERE=all every one is run.
 """
 
 import os
@@ -17,7 +17,7 @@ from inrkit.companion import notebooks
 SHARE, TODAY = 13, date.today().toordinal()
 CHOSEN = [
     notebook.id for i, notebook in enumerate(notebooks.discover())
-    if os.environ.get("INRKIT_TRIES") == "all" or i % SHARE == TODAY % SHARE
+    if os.environ.get("INRKIT_ELSEWHERE") == "all" or i % SHARE == TODAY % SHARE
 ]  # fmt: skip
 SCRIPT = paths.ROOT / "tests" / "elsewhere.py"
 MIXED = """
